@@ -1,0 +1,28 @@
+package sdk
+
+import goplugin "github.com/hashicorp/go-plugin"
+
+// What the gateway and a plugin process must agree on beyond the services in sdk/proto.
+const (
+	// ProtocolVersion is the version of the wire. It changes only when an old plugin could not work with a new gateway.
+	ProtocolVersion = 1
+
+	// MaxMessageBytes bounds one gRPC message in either direction. The gateway keeps its own requests to 2 MiB.
+	MaxMessageBytes = 64 << 20
+
+	// HostPipeEnv names the environment variable that holds the number of an inherited file descriptor:
+	// the read end of a pipe whose only writer is the gateway. End of file means that the gateway is gone.
+	HostPipeEnv = "LOCKKEEPER_HOST_PIPE"
+
+	// PluginKey is the name under which a plugin is dispensed by go-plugin.
+	PluginKey = "plugin"
+)
+
+// Handshake is the go-plugin handshake: a guard against running a plugin by hand, not a secret.
+func Handshake() goplugin.HandshakeConfig {
+	return goplugin.HandshakeConfig{
+		ProtocolVersion:  ProtocolVersion,
+		MagicCookieKey:   "LOCKKEEPER_PLUGIN",
+		MagicCookieValue: "5f1c0a4e-lock-keeper",
+	}
+}
