@@ -1,0 +1,179 @@
+package mesh
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+	"unique"
+)
+
+// Options of an Aggregator. Zero fields mean the defaults given.
+type Options struct {
+	MaxSeries int               // label sets kept; what is beyond is counted as "other" (20,000)
+	Idle      time.Duration     // a series without requests for so long is dropped (15 minutes)
+	Refresh   time.Duration     // an unchanged series is due again after so long (1 minute)
+	Reporters map[string]string // log name to "source" or "destination", for Envoys that tell neither otherwise
+}
+
+// maxAuthorities bounds the services that are known only by an authority, which any client can make up.
+const maxAuthorities = 1000
+
+// Aggregator sums what the streams count. All methods may be called concurrently, but only one Flush at a time.
+type Aggregator struct {
+	options        Options
+	bounds         [bucketCount - 1]float64
+	seed           maphash.Seed
+	addresses      addresses
+	started        time.Time
+	otherService   unique.Handle[Service]
+	unknownService unique.Handle[Service]
+
+	mu          sync.Mutex
+	streams     map[*Stream]struct{}
+	open        map[string]int // streams by node id
+	series      map[key]*series
+	edges       map[edgeKey]*edge
+	authorities map[string]struct{}
+	closed      map[string]closedStats // of ended streams, by node id
+	gone        Stats                  // of nodes no longer in closed
+	overflow    uint64
+	lastFlush   time.Time // when the last flush exported
+	merged      time.Time // when the last flush began to merge
+	swept       time.Time
+}
+
+// New returns an empty Aggregator; now is the zero of the first series.
+func New(o Options, now time.Time) *Aggregator {
+	if o.MaxSeries == 0 {
+		o.MaxSeries = 20000
+	}
+	if o.Idle == 0 {
+		o.Idle = 15 * time.Minute
+	}
+	if o.Refresh == 0 {
+		o.Refresh = time.Minute
+	}
+	return &Aggregator{
+		options: o, bounds: Bounds(), seed: maphash.MakeSeed(), started: now, lastFlush: now, swept: now, merged: now,
+		addresses:      addresses{known: map[place]resident{}, max: 4 * o.MaxSeries},
+		otherService:   unique.Make(Service{Host: Other, Name: Other, Namespace: Other}),
+		unknownService: unique.Make(Service{}),
+		streams:        map[*Stream]struct{}{}, open: map[string]int{}, series: map[key]*series{}, edges: map[edgeKey]*edge{},
+		authorities: map[string]struct{}{}, closed: map[string]closedStats{},
+	}
+}
+
+// Open starts to read a stream of node n. Close must follow.
+func (a *Aggregator) Open(n Node) *Stream {
+	s := &Stream{
+		aggregator: a, node: n, own: unique.Make(n.peer), idc: unique.Make(n.IDC),
+		series: map[key]*counts{}, peers: map[uint64]unique.Handle[Peer]{}, services: map[string]unique.Handle[Service]{},
+		principals: map[string]unique.Handle[string]{}, learned: map[uint64]unique.Handle[Peer]{},
+		raw: [2]rawPeers{{peers: map[uint64]unique.Handle[Peer]{}}, {peers: map[uint64]unique.Handle[Peer]{}}},
+	}
+	s.unknown.peer, s.unknown.principal = unique.Make(Peer{}), unique.Make(Unknown)
+	for i, v := range n.peer {
+		s.ownRaw[i] = []byte(v)
+	}
+	s.reporter = parseReporter(a.options.Reporters[n.LogName])
+	if s.reporter == reporterUnknown {
+		switch n.kind() {
+		case "router":
+			s.reporter = reporterSource
+		case "waypoint":
+			s.reporter = reporterWaypoint
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.streams[s] = struct{}{}
+	a.open[n.ID]++
+	a.addresses.learnNode(&s.node, s.own, a.open)
+	return s
+}
+
+// closedStats are those of a node's ended streams, the last of which ended at about at.
+type closedStats struct {
+	Stats
+	at time.Time
+}
+
+// Close merges what is left of the stream. Add must not be called afterwards.
+func (s *Stream) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.merge()
+	a := s.aggregator
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.streams, s)
+	if a.open[s.node.ID]--; a.open[s.node.ID] == 0 {
+		delete(a.open, s.node.ID)
+	}
+	stats := a.closed[s.node.ID]
+	stats.add(&s.stats)
+	stats.at = a.merged
+	a.closed[s.node.ID] = stats
+}
+
+// merge adds counts to the series they belong to, which it makes if need be.
+func (a *Aggregator) merge(dirty []*counts) {
+	if len(dirty) == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range dirty {
+		s := a.seriesOf(c)
+		s.hit = a.merged
+		s.edge.add(a.merged, c)
+		s.merge(c)
+	}
+}
+
+func (a *Aggregator) seriesOf(c *counts) *series {
+	if s := a.series[c.key]; s != nil {
+		return s
+	}
+	k := c.key
+	if len(a.series) >= a.options.MaxSeries {
+		a.overflow += uint64(c.requests)
+		k = a.overflowKey(k)
+		if s := a.series[k]; s != nil {
+			return s
+		}
+	}
+	id := edgeKey{k.source, k.destination, k.service, k.idc, k.reporter, k.protocol}
+	e := a.edges[id]
+	if e == nil {
+		e = &edge{key: id}
+		a.edges[id] = e
+	}
+	s := &series{Series: Series{Labels: k.labels(), Start: a.lastFlush, New: true}, key: k, edge: e}
+	a.series[k] = s
+	return s
+}
+
+// overflowKey is the series "other": it keeps reporter, response code and flags while these stay few.
+func (a *Aggregator) overflowKey(k key) key {
+	peer := Peer{Other, Other, Other, Other, Other, Other, Other, Other}
+	other := key{
+		source: unique.Make(peer), destination: unique.Make(peer), service: a.otherService, idc: unique.Make(Other),
+		sourcePrincipal: unique.Make(Other), destinationPrincipal: unique.Make(Other), grpc: noGRPCStatus,
+	}
+	if len(a.series) < a.options.MaxSeries+1000 {
+		other.reporter, other.code, other.flags = k.reporter, k.code, k.flags
+	}
+	return other
+}
+
+// allowAuthority tells whether one more service may be known by its authority alone.
+func (a *Aggregator) allowAuthority(host string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.authorities[host]; !ok && len(a.authorities) >= maxAuthorities {
+		return false
+	}
+	a.authorities[host] = struct{}{}
+	return true
+}

@@ -1,0 +1,370 @@
+package mesh
+
+import "bytes"
+
+// entry is what is read of one HTTPAccessLogEntry. Slices alias the received bytes. The zero value of a field means
+// that Envoy did not send it.
+type entry struct {
+	logType      int32 // envoy.data.accesslog.v3.AccessLogType
+	intermediate bool
+	code         uint32
+	flags        Flags
+	duration     duration
+	lastTx       duration // time_to_last_downstream_tx_byte
+	received     uint64   // downstream wire bytes
+	sent         uint64
+
+	cluster, route, authority, details []byte
+	contentType                        []byte // request header, else response header
+	grpcHeader, grpcTrailer            []byte // grpc-status
+	peerSAN, localSAN                  []byte // first URI SAN of the downstream connection's certificates
+	upstream                           address
+	remote                             address // who opened the downstream connection
+	local                              address // where that connection was accepted
+
+	reporter    []byte // custom tag
+	service     []byte // custom tag destination_service
+	source      side
+	destination side
+}
+
+// side is what the entry says of one end of the request, strongest source first: filter state, dynamic metadata, tags.
+type side struct {
+	state     []byte // value of the filter state object's Any
+	stateKind stateKind
+	meta      []byte // Struct from dynamic metadata
+	tags      attributes
+	tagged    bool // tags has at least one
+}
+
+func (s *side) empty() bool { return len(s.state) == 0 && len(s.meta) == 0 && !s.tagged }
+
+type stateKind uint8
+
+const (
+	stateOther stateKind = iota
+	stateStruct
+	stateString
+)
+
+type duration struct {
+	seconds int64
+	nanos   int32
+	set     bool
+}
+
+// milliseconds clamps negative durations, which a stepped clock can make, to zero.
+func (d duration) milliseconds() float64 {
+	return max(0, float64(d.seconds)*1e3+float64(d.nanos)/1e6)
+}
+
+type address struct {
+	ip     []byte // text; nil unless it is a socket address
+	port   uint32
+	socket bool
+}
+
+// unmarshal reads an HTTPAccessLogEntry into the zero entry e. It returns false when b is malformed.
+func (e *entry) unmarshal(b []byte) bool {
+	c, ok := cursor{b: b}, true
+	for c.next() {
+		switch c.tag {
+		case 1<<3 | length:
+			ok = e.common(c.sub) && ok
+		case 3<<3 | length:
+			ok = e.request(c.sub) && ok
+		case 4<<3 | length:
+			ok = e.response(c.sub) && ok
+		}
+	}
+	return ok && !c.bad
+}
+
+func (e *entry) common(b []byte) bool {
+	c, ok := cursor{b: b}, true
+	for c.next() {
+		switch c.tag {
+		case 3<<3 | length:
+			ok = e.local.unmarshal(c.sub) && ok
+		case 4<<3 | length:
+			ok = e.tls(c.sub) && ok
+		case 12<<3 | length:
+			ok = e.lastTx.unmarshal(c.sub) && ok
+		case 13<<3 | length:
+			ok = e.upstream.unmarshal(c.sub) && ok
+		case 15<<3 | length:
+			e.cluster = c.sub
+		case 16<<3 | length:
+			ok = e.flags.walkFlags(c.sub) && ok
+		case 17<<3 | length:
+			ok = e.metadata(c.sub) && ok
+		case 19<<3 | length:
+			e.route = c.sub
+		case 20<<3 | length:
+			ok = e.remote.unmarshal(c.sub) && ok
+		case 21<<3 | length:
+			ok = e.filterState(c.sub) && ok
+		case 22<<3 | length:
+			ok = e.customTag(c.sub) && ok
+		case 23<<3 | length:
+			ok = e.duration.unmarshal(c.sub) && ok
+		case 27<<3 | varint:
+			e.intermediate = c.val != 0
+		case 29<<3 | varint:
+			e.sent = c.val
+		case 30<<3 | varint:
+			e.received = c.val
+		case 33<<3 | varint:
+			e.logType = int32(c.val)
+		}
+	}
+	return ok && !c.bad
+}
+
+func (e *entry) request(b []byte) bool {
+	c, ok := cursor{b: b}, true
+	for c.next() {
+		switch c.tag {
+		case 3<<3 | length:
+			e.authority = c.sub
+		case 13<<3 | length:
+			k, v, good := mapEntry(c.sub)
+			if ok = good && ok; string(k) == "content-type" {
+				e.contentType = v
+			}
+		}
+	}
+	return ok && !c.bad
+}
+
+func (e *entry) response(b []byte) bool {
+	c, ok := cursor{b: b}, true
+	for c.next() {
+		switch c.tag {
+		case 1<<3 | length:
+			code := cursor{b: c.sub}
+			for code.next() {
+				if code.tag == 1<<3|varint {
+					e.code = uint32(code.val)
+				}
+			}
+			ok = ok && !code.bad
+		case 4<<3 | length:
+			k, v, good := mapEntry(c.sub)
+			if ok = good && ok; string(k) == "grpc-status" {
+				e.grpcHeader = v
+			}
+		case 5<<3 | length:
+			k, v, good := mapEntry(c.sub)
+			if ok = good && ok; string(k) == "grpc-status" {
+				e.grpcTrailer = v
+			}
+		case 6<<3 | length:
+			e.details = c.sub
+		}
+	}
+	return ok && !c.bad
+}
+
+func (e *entry) tls(b []byte) bool {
+	c, ok := cursor{b: b}, true
+	for c.next() {
+		switch c.tag {
+		case 4<<3 | length:
+			ok = firstURI(c.sub, &e.localSAN) && ok
+		case 5<<3 | length:
+			ok = firstURI(c.sub, &e.peerSAN) && ok
+		}
+	}
+	return ok && !c.bad
+}
+
+// firstURI sets san, unless it is set, to the first URI among a CertificateProperties' subject alternative names.
+func firstURI(b []byte, san *[]byte) bool {
+	c := cursor{b: b}
+	for c.next() {
+		if c.tag != 1<<3|length || len(*san) > 0 {
+			continue
+		}
+		name := cursor{b: c.sub}
+		for name.next() {
+			switch name.tag {
+			case 1<<3 | length:
+				*san = name.sub
+			case 2<<3 | length:
+				*san = nil
+			}
+		}
+		if name.bad {
+			return false
+		}
+	}
+	return !c.bad
+}
+
+func (e *entry) filterState(b []byte) bool {
+	key, value, ok := mapEntry(b)
+	s := e.peer(key)
+	if !ok || s == nil {
+		return ok
+	}
+	s.state, s.stateKind = nil, stateOther
+	c := cursor{b: value}
+	for c.next() {
+		switch c.tag {
+		case 1<<3 | length:
+			switch c.sub = c.sub[bytes.LastIndexByte(c.sub, '/')+1:]; string(c.sub) {
+			case "google.protobuf.Struct":
+				s.stateKind = stateStruct
+			case "google.protobuf.StringValue":
+				s.stateKind = stateString
+			default:
+				s.stateKind = stateOther
+			}
+		case 2<<3 | length:
+			s.state = c.sub
+		}
+	}
+	return !c.bad
+}
+
+// metadata looks for the Structs upstream_peer and downstream_peer under the namespace istio.peer.
+func (e *entry) metadata(b []byte) bool {
+	c := cursor{b: b}
+	for c.next() {
+		if c.tag != 1<<3|length {
+			continue
+		}
+		namespace, fields, ok := mapEntry(c.sub)
+		if !ok {
+			return false
+		}
+		if string(namespace) != "istio.peer" {
+			continue
+		}
+		e.source.meta, e.destination.meta = nil, nil
+		f := cursor{b: fields}
+		for f.next() {
+			if f.tag != 1<<3|length {
+				continue
+			}
+			key, value, ok := mapEntry(f.sub)
+			if !ok {
+				return false
+			}
+			if s := e.peer(key); s != nil {
+				s.meta = nil
+				if v, ok := parseValue(value); !ok {
+					return false
+				} else if v.kind == valueStruct {
+					s.meta = v.bytes
+				}
+			}
+		}
+		if f.bad {
+			return false
+		}
+	}
+	return !c.bad
+}
+
+// peer maps Istio's name of a peer object to the side it describes: the upstream is the destination.
+func (e *entry) peer(key []byte) *side {
+	switch string(key) {
+	case "upstream_peer":
+		return &e.destination
+	case "downstream_peer":
+		return &e.source
+	}
+	return nil
+}
+
+func (e *entry) customTag(b []byte) bool {
+	key, value, ok := mapEntry(b)
+	if !ok {
+		return false
+	}
+	name := key
+	s := &e.source
+	switch {
+	case bytes.HasPrefix(key, []byte("source_")):
+		name = key[len("source_"):]
+	case bytes.HasPrefix(key, []byte("destination_")):
+		name, s = key[len("destination_"):], &e.destination
+	case string(key) == "reporter":
+		e.reporter = value
+		return true
+	default:
+		return true
+	}
+	if i := tagAttribute(name); i >= 0 {
+		s.tags[i], s.tagged = value, true
+	} else if s == &e.destination && string(name) == "service" {
+		e.service = value
+	}
+	return true
+}
+
+func (d *duration) unmarshal(b []byte) bool {
+	c := cursor{b: b}
+	d.set = true
+	for c.next() {
+		switch c.tag {
+		case 1<<3 | varint:
+			d.seconds = int64(c.val)
+		case 2<<3 | varint:
+			d.nanos = int32(c.val)
+		}
+	}
+	return !c.bad
+}
+
+func (a *address) unmarshal(b []byte) bool {
+	c := cursor{b: b}
+	for c.next() {
+		switch c.tag {
+		case 1<<3 | length:
+			if !a.socketAddress(c.sub) {
+				return false
+			}
+		case 2<<3 | length, 3<<3 | length: // a pipe, an internal address
+			*a = address{}
+		}
+	}
+	return !c.bad
+}
+
+func (a *address) socketAddress(b []byte) bool {
+	a.socket = true
+	c := cursor{b: b}
+	for c.next() {
+		switch c.tag {
+		case 2<<3 | length:
+			a.ip = c.sub
+		case 3<<3 | varint:
+			a.port = uint32(c.val)
+		case 4<<3 | length: // a named port takes the place of the number
+			a.port = 0
+		}
+	}
+	return !c.bad
+}
+
+// mapEntry splits an entry of a protobuf map with string keys and length-delimited values.
+func mapEntry(b []byte) (key, value []byte, ok bool) {
+	c := cursor{b: b}
+	seen := false
+	for c.next() {
+		switch c.tag {
+		case 1<<3 | length:
+			key = c.sub
+		case 2<<3 | length:
+			// Two values of one entry would have to be merged. No encoder writes that.
+			if seen {
+				return nil, nil, false
+			}
+			value, seen = c.sub, true
+		}
+	}
+	return key, value, !c.bad
+}

@@ -1,0 +1,73 @@
+package mesh
+
+import "time"
+
+// The distributions of a series, in the order of Series.Distributions.
+const (
+	durations = iota // milliseconds
+	requestBytes
+	responseBytes
+	distributionCount
+)
+
+// Distribution is a cumulative histogram over Bounds.
+type Distribution struct {
+	Buckets [bucketCount]uint64 // not cumulated over the bounds
+	Sum     float64
+}
+
+// Series is one label set with what was counted since Start.
+type Series struct {
+	Labels        []Label // shared: not to be changed
+	Start         time.Time
+	New           bool // exported for the first time: its zero at Start has to be written, too
+	Requests      uint64
+	Distributions [distributionCount]Distribution // duration in milliseconds, request bytes, response bytes
+}
+
+// series is a Series in the aggregator's books.
+type series struct {
+	Series
+	key      key
+	edge     *edge
+	changed  bool      // since exported
+	exported time.Time // zero: never
+	hit      time.Time // last request, to the flush
+}
+
+// counts is what one stream has seen of a series since its last merge.
+type counts struct {
+	key           key
+	requests      uint32
+	distributions [distributionCount]struct {
+		buckets [bucketCount]uint32
+		sum     float64
+	}
+}
+
+func (c *counts) add(bounds *[bucketCount - 1]float64, e *entry) {
+	c.requests++
+	d := e.duration
+	if !d.set {
+		d = e.lastTx
+	}
+	for i, v := range [distributionCount]float64{d.milliseconds(), float64(e.received), float64(e.sent)} {
+		to := &c.distributions[i]
+		to.buckets[bucket(bounds, v)]++
+		to.sum += v
+	}
+}
+
+// merge adds what a stream counted, and resets that.
+func (s *series) merge(c *counts) {
+	s.Requests += uint64(c.requests)
+	for i := range c.distributions {
+		from, to := &c.distributions[i], &s.Distributions[i]
+		for b, n := range from.buckets {
+			to.Buckets[b] += uint64(n)
+		}
+		to.Sum += from.sum
+	}
+	s.changed = true
+	*c = counts{key: c.key}
+}
