@@ -1,0 +1,91 @@
+package envoy
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.opentelemetry.io/collector/config/configgrpc"
+	"go.opentelemetry.io/collector/config/configoptional"
+
+	"github.com/lockkeeper/lockkeeper/gateway/mesh"
+)
+
+// Config is the section receivers::envoy.
+type Config struct {
+	// ServerConfig are the Collector's own gRPC server settings: endpoint, tls, keepalive, max_recv_msg_size_mib and so on.
+	configgrpc.ServerConfig `mapstructure:",squash"`
+
+	// FlushInterval is how often the counted metrics are handed on.
+	FlushInterval time.Duration `mapstructure:"flush_interval"`
+
+	// Gateway is the value of the label gateway: which gateway counted. Default: the host's name.
+	Gateway string `mapstructure:"gateway"`
+
+	// IDC says where an Envoy tells which IDC it is in.
+	IDC IDCConfig `mapstructure:"idc"`
+
+	// Reporters maps an access log's log_name to source or destination, for Envoys whose entries tell neither.
+	Reporters map[string]string `mapstructure:"reporters"`
+
+	// Series bounds the metrics.
+	Series SeriesConfig `mapstructure:"series"`
+
+	_ struct{}
+}
+
+// IDCConfig has one of its fields set.
+type IDCConfig struct {
+	Locality string `mapstructure:"locality"` // region, zone or sub_zone of the node's locality
+	Metadata string `mapstructure:"metadata"` // a key of the node's metadata
+}
+
+// SeriesConfig bounds the label sets kept.
+type SeriesConfig struct {
+	Max  int           `mapstructure:"max"`  // label sets; what is beyond is counted as "other"
+	Idle time.Duration `mapstructure:"idle"` // one without requests for so long is dropped
+}
+
+func defaultConfig() *Config {
+	server := configgrpc.NewDefaultServerConfig()
+	server.NetAddr.Endpoint = "localhost:9001"
+	server.ReadBufferSize = 128 << 10
+	// Envoy keeps its streams open for ever: pings find the ones whose other end is gone.
+	keepalive := configgrpc.NewDefaultKeepaliveServerConfig()
+	ping := configgrpc.NewDefaultKeepaliveServerParameters()
+	ping.Time, ping.Timeout = 30*time.Second, 10*time.Second
+	keepalive.ServerParameters = configoptional.Some(ping)
+	server.Keepalive = configoptional.Some(keepalive)
+	host, err := os.Hostname()
+	if err != nil {
+		host = mesh.Unknown
+	}
+	return &Config{
+		ServerConfig: server, FlushInterval: 5 * time.Second, Gateway: host,
+		Series: SeriesConfig{Max: 20000, Idle: 15 * time.Minute},
+	}
+}
+
+// Validate reports all mistakes at once.
+func (c *Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.FlushInterval >= 100*time.Millisecond, "flush_interval: %v is too short: use 100ms or more", c.FlushInterval)
+	check(c.Series.Max > 0, "series::max: %d: must be above 0", c.Series.Max)
+	check(c.Series.Idle >= time.Minute, "series::idle: %v is too short: use 1m or more", c.Series.Idle)
+	check(c.IDC.Locality == "" || c.IDC.Metadata == "", "idc: set locality or metadata, not both")
+	switch c.IDC.Locality {
+	case "", "region", "zone", "sub_zone":
+	default:
+		check(false, "idc::locality: %q: must be region, zone or sub_zone", c.IDC.Locality)
+	}
+	for name, reporter := range c.Reporters {
+		check(reporter == "source" || reporter == "destination", "reporters::%s: %q: must be source or destination", name, reporter)
+	}
+	return errors.Join(errs...)
+}

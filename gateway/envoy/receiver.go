@@ -1,0 +1,155 @@
+// Package envoy is the Collector's receiver for Envoy's access-log service (ALS, v3).
+//
+// In come streams of access-log entries on one gRPC port. Out go Istio's standard metrics, counted by package mesh, at every
+// flush interval. It keeps no entry and never answers a stream.
+package envoy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/config/configgrpc"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/proto" // registers the codec that ours wraps
+
+	"github.com/lockkeeper/lockkeeper/gateway/mesh"
+)
+
+// requestBytes bounds one request to the next consumer.
+const requestBytes = 2 << 20
+
+type envoyReceiver struct {
+	config     *Config
+	set        receiver.Settings
+	next       consumer.Metrics
+	report     *receiverhelper.ObsReport
+	aggregator *mesh.Aggregator
+	idc        mesh.IDCSource
+	refused    atomic.Int64 // streams ended for what they sent
+	telemetry  metric.Registration
+
+	server *grpc.Server
+	stop   context.CancelFunc // ends the flush loop
+	tasks  sync.WaitGroup
+}
+
+func newReceiver(set receiver.Settings, c *Config, next consumer.Metrics) (*envoyReceiver, error) {
+	report, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID: set.ID, Transport: "grpc", ReceiverCreateSettings: set,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &envoyReceiver{
+		config: c, set: set, next: next, report: report, idc: mesh.IDCSource(c.IDC),
+		aggregator: mesh.New(mesh.Options{MaxSeries: c.Series.Max, Idle: c.Series.Idle, Reporters: c.Reporters}, time.Now()),
+	}, nil
+}
+
+// handlers is what the receiver needs of an extension that serves HTTP: the console.
+type handlers interface {
+	Handle(pattern string, h http.Handler)
+}
+
+func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
+	var err error
+	r.server, err = r.config.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings,
+		configgrpc.WithGrpcServerOption(grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")})),
+		configgrpc.WithGrpcServerOption(grpc.InitialWindowSize(1<<20)),
+		configgrpc.WithGrpcServerOption(grpc.InitialConnWindowSize(1<<20)),
+		configgrpc.WithGrpcServerOption(grpc.SharedWriteBuffer(true)),
+		configgrpc.WithGrpcServerOption(grpc.WaitForHandlers(true)), // so that the last flush has all that was read
+	)
+	if err != nil {
+		return err
+	}
+	r.server.RegisterService(accessLogService(r.accessLogs), nil)
+	if r.telemetry, err = r.observe(); err != nil {
+		return err
+	}
+	listener, err := r.config.NetAddr.Listen(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: stop what listens there, or set another receivers::%s::endpoint", err, r.set.ID)
+	}
+	for _, extension := range host.GetExtensions() {
+		if console, ok := extension.(handlers); ok {
+			console.Handle("GET /api/v1/edges", http.HandlerFunc(r.edges))
+		}
+	}
+	r.set.Logger.Info("reading Envoy access logs", zap.Stringer("endpoint", listener.Addr()))
+	r.tasks.Go(func() {
+		if err := r.server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))
+		}
+	})
+	var loop context.Context
+	loop, r.stop = context.WithCancel(context.WithoutCancel(ctx))
+	r.tasks.Go(func() { r.flushUntil(loop) })
+	return nil
+}
+
+// Shutdown ends the streams and flushes what they had counted.
+func (r *envoyReceiver) Shutdown(ctx context.Context) error {
+	if r.server != nil {
+		r.server.Stop()
+	}
+	if r.telemetry != nil {
+		_ = r.telemetry.Unregister() // fails only for a foreign registration
+	}
+	if r.stop == nil {
+		return nil
+	}
+	r.stop()
+	r.tasks.Wait()
+	return r.flush(ctx, time.Now())
+}
+
+func (r *envoyReceiver) flushUntil(ctx context.Context) {
+	tick := time.NewTicker(r.config.FlushInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if err := r.flush(ctx, now); err != nil {
+				r.set.Logger.Warn("flush refused; these series come again with the next one", zap.Error(err))
+			}
+		}
+	}
+}
+
+func (r *envoyReceiver) flush(ctx context.Context, now time.Time) error {
+	return r.aggregator.Flush(now, requestBytes, weight, func(batch []mesh.Series) error {
+		metrics := r.metrics(batch, now)
+		op := r.report.StartMetricsOp(ctx)
+		err := r.next.ConsumeMetrics(ctx, metrics)
+		r.report.EndMetricsOp(op, "als", metrics.DataPointCount(), err)
+		return err
+	})
+}
+
+// edges answers with who called whom in the last minute.
+func (r *envoyReceiver) edges(w http.ResponseWriter, _ *http.Request) {
+	now := time.Now()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(struct { // the client is gone if this fails
+		WindowSeconds float64     `json:"window_seconds"`
+		At            time.Time   `json:"at"`
+		Edges         []mesh.Edge `json:"edges"`
+	}{mesh.EdgeWindow.Seconds(), now.UTC(), r.aggregator.Edges(now)})
+}

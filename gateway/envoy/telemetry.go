@@ -1,0 +1,57 @@
+package envoy
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/lockkeeper/lockkeeper/gateway/mesh"
+)
+
+// observe registers the receiver's own metrics, which its README lists. They are read from the aggregator when asked for.
+func (r *envoyReceiver) observe() (metric.Registration, error) {
+	meter := r.set.MeterProvider.Meter("github.com/lockkeeper/lockkeeper/gateway/envoy")
+	var errs []error
+	var all []metric.Observable
+	counter := func(name, description string) metric.Int64ObservableCounter {
+		c, err := meter.Int64ObservableCounter(name, metric.WithDescription(description))
+		errs, all = append(errs, err), append(all, c)
+		return c
+	}
+	gauge := func(name, description string) metric.Int64ObservableGauge {
+		g, err := meter.Int64ObservableGauge(name, metric.WithDescription(description))
+		errs, all = append(errs, err), append(all, g)
+		return g
+	}
+	entries := counter("lockkeeper_als_entries_total", "Final access-log entries that were counted, by node.")
+	malformed := counter("lockkeeper_als_malformed_total", "Access-log entries that could not be read, by node.")
+	skipped := counter("lockkeeper_als_skipped_total", "Access-log entries that are not counted, by node and reason.")
+	refused := counter("lockkeeper_als_streams_refused_total", "Access-log streams ended because of what they sent.")
+	streams := gauge("lockkeeper_als_streams", "Open access-log streams.")
+	series := gauge("lockkeeper_series", "Label sets kept.")
+	overflow := counter("lockkeeper_series_overflow_total", "Requests counted as other, because series::max was reached.")
+	unknown := counter("lockkeeper_unknown_total", "Counted entries of which something could not be told, by what.")
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		t := r.aggregator.Totals()
+		for id, s := range t.Nodes {
+			node := attribute.String("node", id)
+			o.ObserveInt64(entries, int64(s.Counted), metric.WithAttributes(node))
+			o.ObserveInt64(malformed, int64(s.Malformed), metric.WithAttributes(node))
+			o.ObserveInt64(skipped, int64(s.Intermediate), metric.WithAttributes(node, attribute.String("reason", "intermediate")))
+			o.ObserveInt64(skipped, int64(s.TCP), metric.WithAttributes(node, attribute.String("reason", "tcp")))
+		}
+		for i, what := range mesh.UnknownNames() {
+			o.ObserveInt64(unknown, int64(t.All.Unknown[i]), metric.WithAttributes(attribute.String("what", what)))
+		}
+		o.ObserveInt64(refused, r.refused.Load())
+		o.ObserveInt64(streams, int64(t.Streams))
+		o.ObserveInt64(series, int64(t.Series))
+		o.ObserveInt64(overflow, int64(t.Overflow))
+		return nil
+	}, all...)
+}
