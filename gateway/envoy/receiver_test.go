@@ -228,3 +228,19 @@ func TestRequestsStayBelowTheirBound(t *testing.T) {
 		require.LessOrEqual(t, len(b), weight(&series[0])+256, "the weight is an upper estimate, but for the envelope")
 	}
 }
+
+// A peer that is gone without a word answers no ping: its connection must not stay.
+func TestHalfOpenConnectionIsClosed(t *testing.T) {
+	r, _ := start(t, consumertest.NewNop(), func(c *Config) {
+		ping := c.Keepalive.Get().ServerParameters.Get()
+		ping.Time, ping.Timeout = time.Second, time.Second // the shortest that gRPC has
+	})
+	conn, err := net.Dial("tcp", r.config.NetAddr.Endpoint)
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")) // preface, empty SETTINGS
+	require.NoError(t, err)
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	_, err = io.Copy(io.Discard, conn)
+	require.NoError(t, err, "the server has to end the connection")
+}

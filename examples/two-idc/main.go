@@ -1,0 +1,84 @@
+// Two-idc shows the gateway at work on real traffic: two data centres of real Envoys on loopback addresses, which send
+// their access logs to a gateway with the default configuration.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+)
+
+type options struct {
+	gateway, envoy, out string
+	once                bool
+	identity            identity
+}
+
+func main() {
+	// Linux ends a child with the thread that started it: main's own, which lives as long as the process.
+	runtime.LockOSThread()
+	if len(os.Args) > 1 && os.Args[1] == "app" {
+		exit(runApp(os.Args[2:]))
+	}
+	exit(run(os.Args[1:]))
+}
+
+func exit(err error) {
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "two-idc:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(args []string) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if !o.once {
+		return live(ctx, o)
+	}
+	ok, err := once(ctx, o)
+	if err == nil && !ok {
+		err = fmt.Errorf("not every scene is ok: %s", filepath.Join(o.out, "result.json"))
+	}
+	return err
+}
+
+func parse(args []string) (o options, err error) {
+	flags := flag.NewFlagSet("two-idc", flag.ContinueOnError)
+	flags.StringVar(&o.gateway, "gateway", "bin/lockkeeper", "the gateway's `binary`; bin/plugins lies beside it")
+	flags.StringVar(&o.envoy, "envoy", ".cache/venv/bin/envoy", "Envoy's `binary`")
+	flags.StringVar(&o.out, "out", ".cache/demo", "`directory` for data, logs and result.json")
+	flags.BoolVar(&o.once, "once", false, "send a fixed scene for each identity, compare the counts, exit 0 or 1")
+	flags.StringVar((*string)(&o.identity), "identity", string(tagged), "who says who is at both ends: tagged (custom tags, filter state) or istio (peer Structs only)")
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), "Two data centres of real Envoys that log to a gateway.\n\nExample, after `make build`:\n  go run ./examples/two-idc --once\n\n")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if o.identity != tagged && o.identity != istio {
+		return o, fmt.Errorf("--identity %q: tagged or istio", o.identity)
+	}
+	for _, binary := range []*string{&o.gateway, &o.envoy} {
+		if _, err := os.Stat(*binary); err != nil {
+			return o, fmt.Errorf("%w: `make demo` builds the gateway and fetches Envoy", err)
+		}
+		if *binary, err = filepath.Abs(*binary); err != nil {
+			return o, err
+		}
+	}
+	o.out, err = filepath.Abs(o.out)
+	return o, err
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "syscall"
+
+// endWithParent is Linux's: elsewhere children outlive a demo that is killed.
+func endWithParent() *syscall.SysProcAttr { return nil }
