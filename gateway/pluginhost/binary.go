@@ -1,0 +1,77 @@
+package pluginhost
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	goplugin "github.com/hashicorp/go-plugin"
+)
+
+// pluginDirectory is where binaries are looked for.
+func pluginDirectory(configured string) (string, error) {
+	if configured != "" {
+		return filepath.Abs(configured)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the gateway's own binary: %w: set plugins.directory", err)
+	}
+	if self, err = filepath.EvalSymlinks(self); err != nil {
+		return "", fmt.Errorf("find the gateway's own binary: %w: set plugins.directory", err)
+	}
+	return filepath.Join(filepath.Dir(self), "plugins"), nil
+}
+
+// checkBinary tells why the file at path can't be run, or must not be.
+func checkBinary(path, pinned string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no plugin binary at %q: run `make build`, or set plugins.directory", path)
+	case err != nil:
+		return fmt.Errorf("plugin binary: %w", err)
+	case info.IsDir():
+		return fmt.Errorf("plugin binary %q is a directory", path)
+	case info.Mode()&0o111 == 0:
+		return fmt.Errorf("plugin binary %q is not executable: chmod +x it", path)
+	case pinned == "":
+		return nil
+	}
+	expected, err := hex.DecodeString(pinned)
+	if err != nil {
+		return fmt.Errorf("sha256: %w", err)
+	}
+	sum := sha256.New()
+	same, err := (&goplugin.SecureConfig{Checksum: expected, Hash: sum}).Check(path)
+	if err != nil {
+		return fmt.Errorf("sha256 of %q: %w", path, err)
+	}
+	if !same {
+		return fmt.Errorf("sha256 of %q is %x, expected %x: it is not the binary that was pinned; restore that one, or pin the new one", path, sum.Sum(nil), expected)
+	}
+	return nil
+}
+
+// environment is what a plugin inherits: enough to find programs, files, time zone, proxies and certificate authorities,
+// and nothing that may hold a secret of the gateway or of another plugin.
+func environment() []string {
+	var env []string
+	for _, name := range environmentNames() {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+func environmentNames() []string {
+	return []string{
+		"PATH", "HOME", "TMPDIR", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR",
+		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+	}
+}

@@ -1,0 +1,82 @@
+package pluginhost
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// Config is the configuration of the plugins extension.
+type Config struct {
+	// Directory holds the plugin binaries. Empty: plugins/ beside the gateway's own executable, symlinks resolved.
+	Directory string `mapstructure:"directory"`
+
+	// StartTimeout bounds one start of a plugin: its process, its handshake and the opening of its data.
+	StartTimeout time.Duration `mapstructure:"start_timeout"`
+
+	// Processes are the plugins to run, by the name under which the rest of the configuration knows them.
+	Processes map[string]Process `mapstructure:"processes"`
+}
+
+// Process is one plugin process.
+type Process struct {
+	// Kind is what the plugin must say it is: storage, alerting or notification.
+	Kind string `mapstructure:"kind"`
+
+	// Use is the file name of the binary. Empty: kind-name, such as storage-victoriametrics.
+	Use string `mapstructure:"use"`
+
+	// SHA256 pins the binary: 64 hexadecimal digits. Empty: not checked.
+	SHA256 string `mapstructure:"sha256"`
+
+	// Config is handed to the plugin, which alone knows its keys.
+	Config Settings `mapstructure:"config"`
+}
+
+// Validate reports all mistakes at once. It does not look at the disk: Start does.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.StartTimeout <= 0 {
+		errs = append(errs, fmt.Errorf("start_timeout: must be more than 0, is %s", c.StartTimeout))
+	}
+	for name := range c.Processes {
+		if !isName(name) {
+			errs = append(errs, fmt.Errorf("processes::%s: a name has at most 63 of a-z, 0-9 and -, and neither starts nor ends with -", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Validate reports all mistakes of one process at once; the Collector adds the path to them.
+func (p Process) Validate() error {
+	var errs []error
+	switch p.Kind {
+	case "storage", "alerting", "notification":
+	case "":
+		errs = append(errs, errors.New("kind: missing: storage, alerting or notification"))
+	default:
+		errs = append(errs, fmt.Errorf("kind: %q is none of storage, alerting, notification", p.Kind))
+	}
+	if p.Use != "" && (filepath.Base(p.Use) != p.Use || p.Use == "." || p.Use == "..") {
+		errs = append(errs, fmt.Errorf("use: %q is not a file name: name a binary in plugins.directory", p.Use))
+	}
+	if sum, err := hex.DecodeString(p.SHA256); p.SHA256 != "" && (err != nil || len(sum) != 32) {
+		errs = append(errs, fmt.Errorf("sha256: %q is not 64 hexadecimal digits", p.SHA256))
+	}
+	return errors.Join(errs...)
+}
+
+// isName tells whether s is a DNS label in lower case.
+func isName(s string) bool {
+	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}

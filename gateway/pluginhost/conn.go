@@ -1,0 +1,64 @@
+package pluginhost
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// conn calls whatever process a plugin has at the moment. While there is none, or when the process dies under a call,
+// the call fails with codes.Unavailable: try it again later.
+type conn struct {
+	process *process
+}
+
+var _ grpc.ClientConnInterface = conn{}
+
+// Invoke implements grpc.ClientConnInterface.
+func (c conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	began := time.Now()
+	err := c.invoke(ctx, method, args, reply, opts)
+	c.count(method, err, began)
+	return err
+}
+
+func (c conn) invoke(ctx context.Context, method string, args, reply any, opts []grpc.CallOption) error {
+	inst, err := c.process.current()
+	if err != nil {
+		return status.Error(codes.Unavailable, err.Error())
+	}
+	return c.died(ctx, inst.conn.Invoke(ctx, method, args, reply, opts...))
+}
+
+// NewStream implements grpc.ClientConnInterface. Its duration is that of the opening.
+func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	began := time.Now()
+	stream, err := c.newStream(ctx, desc, method, opts)
+	c.count(method, err, began)
+	return stream, err
+}
+
+func (c conn) newStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
+	inst, err := c.process.current()
+	if err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	stream, err := inst.conn.NewStream(ctx, desc, method, opts...)
+	return stream, c.died(ctx, err)
+}
+
+// died makes the cancellation of a call that its caller did not cancel what it is: the end of the connection.
+func (c conn) died(ctx context.Context, err error) error {
+	if status.Code(err) == codes.Canceled && ctx.Err() == nil {
+		return status.Errorf(codes.Unavailable, "plugin %s ended during the call: %s", c.process.name, status.Convert(err).Message())
+	}
+	return err
+}
+
+func (c conn) count(method string, err error, began time.Time) {
+	c.process.metrics.called(c.process.name, strings.TrimPrefix(method, "/"), status.Code(err).String(), time.Since(began))
+}

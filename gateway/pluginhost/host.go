@@ -1,0 +1,168 @@
+// Package pluginhost runs plugin processes: it finds their binaries, starts, configures, watches, restarts and stops them,
+// and hands out connections that survive all that. In: the configuration of each plugin. Out: gRPC connections, query
+// addresses, states. It never looks into what crosses a connection, and a plugin never calls back.
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.opentelemetry.io/collector/component"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+// host is the extension `plugins`.
+type host struct {
+	cfg     *Config
+	log     *zap.Logger
+	metrics *metrics
+
+	processes map[string]*process // complete before Start returns, then only read
+	forker    *forker
+	cancel    context.CancelFunc
+	running   sync.WaitGroup
+}
+
+// mux is what pluginhost needs of the console.
+type mux interface {
+	Handle(pattern string, handler http.Handler)
+}
+
+func newHost(cfg *Config, set component.TelemetrySettings) (*host, error) {
+	m, err := newMetrics(set.MeterProvider)
+	if err != nil {
+		return nil, err
+	}
+	return &host{cfg: cfg, log: set.Logger, metrics: m}, nil
+}
+
+// Start starts all plugins at once and returns when each is ready. When one can't be started, none is left running.
+func (h *host) Start(ctx context.Context, collector component.Host) error {
+	if err := h.prepare(); err != nil {
+		return fmt.Errorf("plugins: %w", err)
+	}
+	for _, extension := range collector.GetExtensions() {
+		if console, ok := extension.(mux); ok {
+			console.Handle("GET /api/v1/plugins", http.HandlerFunc(h.list))
+		}
+	}
+	errs := make([]error, len(h.processes))
+	var starting sync.WaitGroup
+	for i, name := range h.names() {
+		starting.Go(func() {
+			if err := h.processes[name].start(ctx); err != nil {
+				errs[i] = fmt.Errorf("plugins: %s: %w", name, err)
+			}
+		})
+	}
+	starting.Wait()
+	running, cancel := context.WithCancel(context.Background())
+	h.cancel = cancel
+	for _, p := range h.processes {
+		if inst, err := p.current(); err == nil {
+			h.running.Go(func() { p.run(running, inst) })
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return errors.Join(err, h.Shutdown(ctx))
+	}
+	return nil
+}
+
+// prepare makes all that does not need a process.
+func (h *host) prepare() error {
+	directory, err := pluginDirectory(h.cfg.Directory)
+	if err != nil {
+		return err
+	}
+	if h.forker, err = newForker(); err != nil {
+		return err
+	}
+	h.processes = make(map[string]*process, len(h.cfg.Processes))
+	for name, cfg := range h.cfg.Processes {
+		config, err := cfg.Config.wire()
+		if err != nil {
+			return fmt.Errorf("%s: config: %w", name, err)
+		}
+		binary := cfg.Use
+		if binary == "" {
+			binary = cfg.Kind + "-" + name
+		}
+		// Listeners stay open until all ports are picked, so that no two plugins get the same.
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return fmt.Errorf("%s: pick a port: %w", name, err)
+		}
+		defer listener.Close()
+		h.metrics.restarted(name, 0)
+		h.processes[name] = &process{
+			launch: launch{
+				name: name, kind: cfg.Kind, path: filepath.Join(directory, binary), sha256: strings.ToLower(cfg.SHA256),
+				config: config, timeout: h.cfg.StartTimeout, forker: h.forker,
+			},
+			log: h.log.With(zap.String("plugin", name)), metrics: h.metrics, listen: listener.Addr().String(),
+		}
+	}
+	return nil
+}
+
+// Shutdown stops all plugins at once and returns when none is left.
+func (h *host) Shutdown(context.Context) error {
+	if h.cancel != nil {
+		h.cancel()
+	}
+	h.running.Wait()
+	if h.forker != nil {
+		h.forker.close()
+		h.forker = nil
+	}
+	return nil
+}
+
+// Conn is the connection to a plugin. It survives restarts: while the process is down, calls fail with codes.Unavailable.
+// The error says which plugins are configured.
+func (h *host) Conn(plugin string) (grpc.ClientConnInterface, error) {
+	p, ok := h.processes[plugin]
+	if !ok {
+		return nil, h.unknown(plugin)
+	}
+	return conn{process: p}, nil
+}
+
+// QueryURL is the base URL of the read API of a running plugin, without a trailing slash. An empty name means
+// the first storage plugin by name that has such an API.
+func (h *host) QueryURL(plugin string) (string, error) {
+	if plugin == "" {
+		for _, name := range h.names() {
+			if p := h.processes[name]; p.kind == "storage" && p.report().QueryURL != "" {
+				return p.runningQueryURL()
+			}
+		}
+		return "", errors.New("no storage plugin has a query API")
+	}
+	p, ok := h.processes[plugin]
+	if !ok {
+		return "", h.unknown(plugin)
+	}
+	return p.runningQueryURL()
+}
+
+func (h *host) unknown(plugin string) error {
+	if len(h.processes) == 0 {
+		return fmt.Errorf("no plugin %q in extension plugins: it has none", plugin)
+	}
+	return fmt.Errorf("no plugin %q in extension plugins: it has %s", plugin, strings.Join(h.names(), ", "))
+}
+
+func (h *host) names() []string {
+	return slices.Sorted(maps.Keys(h.processes))
+}

@@ -1,0 +1,57 @@
+package pluginhost
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// report on a plugin, as GET /api/v1/plugins shows it.
+type report struct {
+	Name      string    `json:"name"`
+	Kind      string    `json:"kind"`
+	Binary    string    `json:"binary"`
+	SHA256    string    `json:"sha256"` // as pinned
+	Version   string    `json:"version"`
+	PID       int       `json:"pid"` // 0 while there is no process
+	State     string    `json:"state"`
+	Since     time.Time `json:"since"`
+	Restarts  int       `json:"restarts"`
+	LastError string    `json:"last_error"` // stays after it is cured
+	QueryURL  string    `json:"query_url"`
+}
+
+func (p *process) report() report {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := report{
+		Name: p.name, Kind: p.kind, Binary: p.path, SHA256: p.sha256, Version: p.version, State: p.state,
+		Since: p.since, Restarts: p.restarts, LastError: p.lastError, QueryURL: p.queryURL,
+	}
+	if p.inst != nil {
+		s.PID = p.inst.run.pid()
+	}
+	return s
+}
+
+func (p *process) runningQueryURL() (string, error) {
+	if _, err := p.current(); err != nil {
+		return "", err
+	}
+	s := p.report()
+	if s.QueryURL == "" {
+		return "", fmt.Errorf("plugin %s has no query API", p.name)
+	}
+	return s.QueryURL, nil
+}
+
+// list serves GET /api/v1/plugins.
+func (h *host) list(w http.ResponseWriter, _ *http.Request) {
+	plugins := []report{}
+	for _, name := range h.names() {
+		plugins = append(plugins, h.processes[name].report())
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"plugins": plugins})
+}
