@@ -1,0 +1,114 @@
+// Package storage hands metrics and logs to a storage plugin. In: pdata, through the Collector's queue and retry.
+// Out: OTLP requests on the plugin's connection. It never changes what it carries, and drops nothing that a later try
+// may bring through.
+package storage
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+// plugins is what the exporter needs of the extension that runs the plugins.
+type plugins interface {
+	// Conn gives a connection that survives restarts of the plugin, or an error that says which plugins there are.
+	Conn(plugin string) (grpc.ClientConnInterface, error)
+}
+
+// rejectionLogInterval keeps a plugin that rejects a part of each request from filling the log. The metric counts all.
+const rejectionLogInterval = time.Minute
+
+type pluginExporter struct {
+	plugin   string
+	log      *zap.Logger
+	rejected metric.Int64Counter
+	labels   metric.MeasurementOption
+	loggedAt atomic.Int64 // Unix nanoseconds of the last rejection that was logged
+
+	conn grpc.ClientConnInterface // set by start
+}
+
+func newExporter(plugin, signal string, set component.TelemetrySettings) (*pluginExporter, error) {
+	rejected, err := set.MeterProvider.Meter("github.com/lockkeeper/lockkeeper/gateway/storage").Int64Counter(
+		"lockkeeper_plugin_rejected_total", metric.WithDescription("Data points or log records that a storage plugin took the rest of the request without."))
+	if err != nil {
+		return nil, err
+	}
+	labels := metric.WithAttributes(attribute.String("plugin", plugin), attribute.String("signal", signal))
+	rejected.Add(context.Background(), 0, labels)
+	return &pluginExporter{plugin: plugin, log: set.Logger, rejected: rejected, labels: labels}, nil
+}
+
+func (e *pluginExporter) start(_ context.Context, host component.Host) error {
+	for _, extension := range host.GetExtensions() {
+		if p, ok := extension.(plugins); ok {
+			var err error
+			e.conn, err = p.Conn(e.plugin)
+			return err
+		}
+	}
+	return errors.New("no extension runs plugins: add plugins to service::extensions")
+}
+
+func (e *pluginExporter) pushMetrics(ctx context.Context, data pmetric.Metrics) error {
+	request, err := (&pmetric.ProtoMarshaler{}).MarshalMetrics(data)
+	if err != nil {
+		return permanent(err)
+	}
+	reply, err := e.export(ctx, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", request)
+	if err != nil || len(reply) == 0 {
+		return err
+	}
+	response := pmetricotlp.NewExportResponse()
+	if err := response.UnmarshalProto(reply); err != nil {
+		return permanent(err)
+	}
+	e.partial(response.PartialSuccess().RejectedDataPoints(), response.PartialSuccess().ErrorMessage())
+	return nil
+}
+
+func (e *pluginExporter) pushLogs(ctx context.Context, data plog.Logs) error {
+	request, err := (&plog.ProtoMarshaler{}).MarshalLogs(data)
+	if err != nil {
+		return permanent(err)
+	}
+	reply, err := e.export(ctx, "/opentelemetry.proto.collector.logs.v1.LogsService/Export", request)
+	if err != nil || len(reply) == 0 {
+		return err
+	}
+	response := plogotlp.NewExportResponse()
+	if err := response.UnmarshalProto(reply); err != nil {
+		return permanent(err)
+	}
+	e.partial(response.PartialSuccess().RejectedLogRecords(), response.PartialSuccess().ErrorMessage())
+	return nil
+}
+
+func (e *pluginExporter) export(ctx context.Context, method string, request []byte) ([]byte, error) {
+	var reply []byte
+	err := e.conn.Invoke(ctx, method, request, &reply, grpc.ForceCodecV2(rawCodec{}))
+	return reply, classify(err)
+}
+
+// partial records what the plugin did not take of a request that it took. OTLP forbids to send it again.
+func (e *pluginExporter) partial(rejected int64, message string) {
+	if rejected == 0 && message == "" {
+		return
+	}
+	e.rejected.Add(context.Background(), rejected, e.labels)
+	now, last := time.Now().UnixNano(), e.loggedAt.Load()
+	if now-last >= int64(rejectionLogInterval) && e.loggedAt.CompareAndSwap(last, now) {
+		e.log.Warn("plugin rejected a part of a request", zap.String("plugin", e.plugin), zap.Int64("rejected", rejected), zap.String("message", message))
+	}
+}
