@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
@@ -16,6 +18,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/lockkeeper/lockkeeper/gateway/mesh/load"
 )
 
 // corpus reads the messages that a real Envoy 1.40.0 sent, file by file.
@@ -100,6 +104,11 @@ func FuzzWalk(f *testing.F) {
 			}
 		}
 	}
+	for _, m := range loaded(f) { // peers as Structs, TLS: what the recordings lack
+		for _, e := range m.GetHttpLogs().GetLogEntry() {
+			f.Add(marshal(f, e))
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, walkOK := walked(b)
 		want, generatedOK := generated(b)
@@ -137,4 +146,69 @@ func rewrite(t *testing.T, b []byte) []byte {
 		}
 	}
 	return marshal(t, &e)
+}
+
+func loaded(tb testing.TB) []*accesslogv3.StreamAccessLogsMessage {
+	tb.Helper()
+	encoded, err := load.Messages(1, 2, load.Shape{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	messages := make([]*accesslogv3.StreamAccessLogsMessage, len(encoded))
+	for i, b := range encoded {
+		messages[i] = &accesslogv3.StreamAccessLogsMessage{}
+		if err := proto.Unmarshal(b, messages[i]); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return messages
+}
+
+// FuzzStream holds that whatever a stream sends is counted once or called malformed, and labels are text.
+func FuzzStream(f *testing.F) {
+	for _, messages := range corpus(f) {
+		for _, m := range messages {
+			m.Identifier = nil // large, and not what is tested
+			f.Add(marshal(f, m))
+		}
+	}
+	for _, m := range loaded(f) {
+		f.Add(marshal(f, m))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a := New(Options{}, time.Now())
+		s := a.Open(Node{ID: "fuzz", IDC: Unknown})
+		_ = s.Add(b)
+		s.Close()
+		var requests uint64
+		for _, series := range flush(t, a, time.Now()) {
+			requests += series.Requests
+			for _, l := range series.Labels {
+				if !utf8.ValidString(l.Value) || len(l.Value) > maxLabel {
+					t.Errorf("label %s is %q", l.Name, l.Value)
+				}
+			}
+		}
+		if counted := a.Totals().All.Counted; counted != requests {
+			t.Errorf("%d entries counted, %d requests in series", counted, requests)
+		}
+	})
+}
+
+// FuzzReadNode holds that no identifier breaks the reader, and that what it tells can be labels.
+func FuzzReadNode(f *testing.F) {
+	for _, m := range loaded(f) {
+		f.Add(marshal(f, m))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n, err := ReadNode(b, IDCSource{})
+		if err == nil && n.ID == "" {
+			t.Error("a node without an id")
+		}
+		for _, v := range append(n.peer[:], n.IDC) {
+			if !validLabel(v) {
+				t.Errorf("%q is no label", v)
+			}
+		}
+	})
 }
