@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/flagutil"
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/fs"
+
+	"github.com/lockkeeper/lockkeeper/sdk"
+)
+
+// settings is the plugin's configuration.
+type settings struct {
+	// DataDirectory holds VictoriaMetrics's data and the write-ahead log. Required.
+	DataDirectory string `yaml:"data_directory"`
+
+	// Retention is how long samples are kept, in VictoriaMetrics's syntax with a unit: 30d, 12w, 1y; at least 1d.
+	Retention string `yaml:"retention"`
+
+	// MemoryPercent is the share of the machine's (or the container's) memory that caches may take.
+	MemoryPercent float64 `yaml:"memory_percent"`
+}
+
+func defaultSettings() settings {
+	return settings{Retention: "30d", MemoryPercent: 20}
+}
+
+func decode(c sdk.Config) (settings, error) {
+	s := defaultSettings()
+	if err := c.Decode(&s); err != nil {
+		return s, err
+	}
+	var mistakes []string
+	mistake := func(format string, args ...any) { mistakes = append(mistakes, fmt.Sprintf(format, args...)) }
+	if s.DataDirectory == "" {
+		mistake("data_directory: missing; set it to a directory that only this plugin uses")
+	} else if path, err := filepath.Abs(s.DataDirectory); err != nil {
+		mistake("data_directory: %v", err)
+	} else {
+		s.DataDirectory = path
+	}
+	if err := checkRetention(s.Retention); err != nil {
+		mistake("retention %q: %v", s.Retention, err)
+	}
+	if s.MemoryPercent < 1 || s.MemoryPercent > 90 {
+		mistake("memory_percent %v: must be between 1 and 90", s.MemoryPercent)
+	}
+	if len(mistakes) > 0 {
+		return s, sdk.Permanent(fmt.Errorf("configuration of %q: %s", c.Name, strings.Join(mistakes, "; ")))
+	}
+	return s, nil
+}
+
+// checkRetention refuses a number without a unit too, which VictoriaMetrics would take for months.
+func checkRetention(text string) error {
+	if _, err := strconv.ParseFloat(text, 64); err == nil || text == "" {
+		return errors.New("has no unit; write for example 30d, 12w or 1y")
+	}
+	var retention flagutil.RetentionDuration
+	if err := retention.Set(text); err != nil {
+		return err
+	}
+	if retention.Duration() < 24*time.Hour {
+		return errors.New("must be at least 1d")
+	}
+	return nil
+}
+
+// lockDirectory creates the directory if need be and takes it for this process until the file is closed.
+// The lock goes away with the process.
+func lockDirectory(path string) (*os.File, error) {
+	const cure = "give the gateway's user the right to write there, or set data_directory to another directory"
+	if err := os.MkdirAll(path, 0o750); err != nil {
+		return nil, fmt.Errorf("data_directory %q cannot be created: %w; %s", path, err, cure)
+	}
+	file, err := lockFile(filepath.Join(path, "plugin.lock"))
+	if err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("data_directory %q is in use by another process; stop that one, or set data_directory to another directory", path)
+		}
+		return nil, fmt.Errorf("data_directory %q cannot be written: %w; %s", path, err, cure)
+	}
+	// A VictoriaMetrics of its own on the same data holds this lock; ours takes it again when it starts.
+	theirs, err := lockFile(filepath.Join(path, fs.FlockFilename))
+	if err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("data_directory %q is in use by a running VictoriaMetrics; stop it, or set data_directory to another directory", path)
+	}
+	return file, theirs.Close()
+}
+
+func lockFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/VictoriaMetrics/app/vmselect"
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/appmetrics"
+
+	"github.com/lockkeeper/lockkeeper/sdk"
+)
+
+// maxRemoteWrite is what VictoriaMetrics takes in one remote write request.
+const maxRemoteWrite = 32 << 20
+
+// web is the HTTP server: what reads, by an allow-list, and remote write. Nothing here deletes or administers.
+type web struct{ server *http.Server }
+
+func serveHTTP(listener net.Listener, s *store) *web {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { appmetrics.WritePrometheusMetrics(w) })
+	mux.HandleFunc("POST /api/v1/write", s.remoteWrite)
+	mux.HandleFunc("POST /prometheus/api/v1/write", s.remoteWrite)
+	mux.HandleFunc("/", read)
+	w := &web{&http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}}
+	go func() {
+		if err := w.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			warn("query API: %v", err)
+		}
+	}()
+	return w
+}
+
+// stop lets requests under way end for a moment, then cuts them off.
+func (w *web) stop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	if w.server.Shutdown(ctx) != nil {
+		_ = w.server.Close()
+	}
+}
+
+// read serves vmui and the reading part of VictoriaMetrics's HTTP API, with or without /prometheus in front.
+func read(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost {
+		http.Error(w, "only GET and POST", http.StatusMethodNotAllowed)
+		return
+	}
+	if !readable(strings.TrimPrefix(r.URL.Path, "/prometheus")) || !vmselect.RequestHandler(w, r) {
+		http.NotFound(w, r)
+	}
+}
+
+func readable(path string) bool {
+	switch path {
+	case "/vmui", "/graph",
+		"/api/v1/query", "/api/v1/query_range", "/api/v1/query_exemplars",
+		"/api/v1/series", "/api/v1/series/count", "/api/v1/labels", "/api/v1/metadata",
+		"/api/v1/export", "/api/v1/export/csv", "/api/v1/export/native", "/federate",
+		"/api/v1/rules", "/api/v1/alerts", "/api/v1/notifiers",
+		"/api/v1/status/tsdb", "/api/v1/status/buildinfo", "/api/v1/status/active_queries",
+		"/api/v1/status/top_queries", "/api/v1/status/metric_names_stats",
+		"/prettify-query", "/expand-with-exprs", "/metric-relabel-debug":
+		return true
+	}
+	name, isLabel := strings.CutPrefix(path, "/api/v1/label/")
+	return isLabel && strings.HasSuffix(name, "/values") ||
+		strings.HasPrefix(path, "/vmui/") || strings.HasPrefix(path, "/graph/")
+}
+
+// remoteWrite takes a Prometheus remote write request and keeps it as safe as one that comes by OTLP.
+func (s *store) remoteWrite(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRemoteWrite))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	switch err := s.write(recordRemoteWrite, body); {
+	case err == nil:
+		w.WriteHeader(http.StatusNoContent)
+	case sdk.IsPermanent(err):
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	default:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	}
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/prompb"
+	"github.com/golang/snappy"
+)
+
+// withOneSample is a process that has the series kept_total{app="cart"}.
+func withOneSample(t *testing.T) *process {
+	t.Helper()
+	p := start(t, t.TempDir())
+	p.mustExport(counter("kept_total", time.Now(), 1, map[string]any{"app": "cart"}))
+	p.eventually(`kept_total`, 1)
+	return p
+}
+
+func TestReadingOverHTTP(t *testing.T) {
+	p := withOneSample(t)
+	f := func(method, path string, code int, want string) {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), method, p.query+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Origin", "http://elsewhere.example")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != code || !bytes.Contains(body, []byte(want)) {
+			t.Errorf("%s %s: %s %.200q %v, want %d and %q", method, path, response.Status, body, err, code, want)
+		}
+		if origin := response.Header.Get("Access-Control-Allow-Origin"); origin != "" {
+			t.Errorf("%s %s: lets pages of %s read", method, path, origin)
+		}
+	}
+	// the query API, plain and below /prometheus
+	for _, prefix := range []string{"", "/prometheus"} {
+		f("GET", prefix+"/api/v1/query?query=kept_total", 200, `"app":"cart"`)
+		f("POST", prefix+"/api/v1/query_range?query=kept_total", 200, `"matrix"`)
+		f("GET", prefix+"/api/v1/series?match[]=kept_total", 200, `"cart"`)
+		f("GET", prefix+"/api/v1/labels", 200, `"app"`)
+		f("GET", prefix+"/api/v1/label/app/values", 200, `"cart"`)
+		f("GET", prefix+"/api/v1/metadata", 200, `"kept_total"`)
+		f("GET", prefix+"/api/v1/status/tsdb", 200, `"kept_total"`)
+		f("GET", prefix+"/api/v1/status/buildinfo", 200, `version`)
+		f("GET", prefix+"/vmui/", 200, `<html`)
+		f("GET", prefix+"/vmui/config.json", 200, `version`)
+	}
+	f("GET", "/health", 200, "OK")
+	f("GET", "/metrics", 200, "lockkeeper_wal_bytes ")
+	f("DELETE", "/api/v1/query?query=kept_total", 405, "")
+	f("GET", "/api/v1/write", 404, "")
+}
+
+// Nothing deletes, administers or writes in another way than remote write.
+func TestOnlyReadingOverHTTP(t *testing.T) {
+	p := withOneSample(t)
+	for _, prefix := range []string{"", "/prometheus", "/prometheus/prometheus", "/vmui/..", "/"} {
+		for _, path := range []string{
+			"/api/v1/admin/tsdb/delete_series?match[]=kept_total", "/api/v1/admin/tsdb/snapshot", "/snapshot/create", "/snapshot/delete_all",
+			"/internal/force_merge", "/internal/force_flush", "/internal/resetRollupResultCache", "/tags/delSeries",
+			"/api/v1/admin/status/metric_names_stats/reset", "/api/v1/import/prometheus", "/opentelemetry/v1/metrics", "/write",
+			"/flags", "/config", "/-/reload", "/debug/pprof/heap", "/vmalert/",
+		} {
+			if code := p.status("POST", p.query+prefix+path); code/100 == 2 {
+				t.Errorf("POST %s%s: %d", prefix, path, code)
+			}
+			if code := p.status("GET", p.query+prefix+path); code/100 == 2 {
+				t.Errorf("GET %s%s: %d", prefix, path, code)
+			}
+		}
+	}
+	p.eventually(`kept_total`, 1)
+}
+
+// status is the code of an answer, redirects not followed, with a path that is sent as it is.
+func (p *process) status(method, address string) int {
+	p.t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	request := &http.Request{Method: method, URL: u, Header: http.Header{}, Host: u.Host}
+	response, err := http.DefaultTransport.RoundTrip(request.WithContext(p.t.Context()))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+func TestRemoteWriteSurvivesAKill(t *testing.T) {
+	directory := t.TempDir()
+	p := start(t, directory)
+	write := func(body []byte) int {
+		t.Helper()
+		response, err := http.Post(p.write, "application/x-protobuf", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return response.StatusCode
+	}
+	request := prompb.WriteRequest{Timeseries: []prompb.TimeSeries{{
+		Labels:  []prompb.Label{{Name: "__name__", Value: "ALERTS"}, {Name: "alertstate", Value: "firing"}},
+		Samples: []prompb.Sample{{Timestamp: time.Now().UnixMilli(), Value: 1}},
+	}}}
+	if code := write(snappy.Encode(nil, request.MarshalProtobuf(nil))); code != http.StatusNoContent {
+		t.Errorf("got %d", code)
+	}
+	if code := write([]byte("garbage")); code != http.StatusBadRequest {
+		t.Errorf("garbage: got %d", code)
+	}
+	p.kill()
+	p = start(t, directory)
+	p.eventually(`ALERTS{alertstate="firing"}`, 1)
+}

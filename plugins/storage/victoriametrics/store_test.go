@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/lockkeeper/lockkeeper/sdk"
+)
+
+func TestFullWALRefusesRequestsForNow(t *testing.T) {
+	w, _ := newTestWAL(t, t.TempDir())
+	mustAppend(t, w, "x")
+	full := new(metrics.Counter)
+	s := &store{log: w, limit: 1, counters: counters{full: full}}
+	if err := s.write(recordOTLP, nil); err == nil || sdk.IsPermanent(err) {
+		t.Errorf("got %v, want an error that can be retried", err)
+	}
+	if full.Get() != 1 {
+		t.Errorf("counted %d", full.Get())
+	}
+}
+
+func TestCheckpointKeepsTheLogWithoutProof(t *testing.T) {
+	f := func(proofs []bool, err error, paused, failed uint64, left bool) {
+		t.Helper()
+		w, _ := newTestWAL(t, t.TempDir())
+		mustAppend(t, w, "x")
+		s := &store{log: w, counters: counters{checkpoints: new(metrics.Counter), paused: new(metrics.Counter), failed: new(metrics.Counter)}}
+		asked := 0
+		s.flushed = func(int) (bool, error) {
+			asked++
+			if free := s.gate.TryRLock(); free != (asked == 1) {
+				t.Errorf("flush %d: writes are let through: %v", asked, free)
+			} else if free {
+				s.gate.RUnlock()
+			}
+			return proofs[asked-1], err
+		}
+		s.checkpoint()
+		if s.checkpoints.Get() != 1 || s.paused.Get() != paused || s.failed.Get() != failed || (w.bytes() > 0) != left {
+			t.Errorf("%v, %v: paused %d, failed %d, %d bytes left", proofs, err, s.paused.Get(), s.failed.Get(), w.bytes())
+		}
+	}
+	// proven at once
+	f([]bool{true}, nil, 0, 0, false)
+	// proven only with writes held back
+	f([]bool{false, true}, nil, 1, 0, false)
+	// not proven
+	f([]bool{false, false}, nil, 1, 1, true)
+	// VictoriaMetrics cannot
+	f([]bool{false}, errors.New("no snapshot"), 0, 1, true)
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/lockkeeper/lockkeeper/sdk/sdktest"
+)
+
+func TestConformance(t *testing.T) {
+	sdktest.StorageProcess(t, built(t), map[string]any{"data_directory": t.TempDir()})
+}
+
+// One life of the process answers all questions about what a request becomes.
+func TestWhatARequestBecomes(t *testing.T) {
+	p := start(t, t.TempDir())
+	now := time.Now()
+	m := pmetric.NewMetrics()
+	resource := m.ResourceMetrics().AppendEmpty()
+	_ = resource.Resource().Attributes().FromRaw(map[string]any{
+		"service.name": "gateway", "service.instance.id": "gw-1", "k8s.pod.name": "gw-0", "http.route": "resource",
+		"server.address": "localhost", "server.port": 8888, "url.scheme": "http",
+	})
+	scope := resource.ScopeMetrics().AppendEmpty()
+	scope.Scope().SetName("some.library")
+	add := func(name string) pmetric.Metric {
+		metric := scope.Metrics().AppendEmpty()
+		metric.SetName(name)
+		metric.SetUnit("ms")
+		return metric
+	}
+	point := add("istio_requests_total").SetEmptySum().DataPoints().AppendEmpty()
+	point.SetTimestamp(pcommon.NewTimestampFromTime(now))
+	point.SetIntValue(7)
+	_ = point.Attributes().FromRaw(map[string]any{"reporter": "source", "http.route": "/x", "empty": "", "number": 5, "yes": true})
+	dotted := add("http.server.active-requests").SetEmptyGauge().DataPoints().AppendEmpty()
+	dotted.SetTimestamp(pcommon.NewTimestampFromTime(now))
+	dotted.SetDoubleValue(2.5)
+	histogram := add("istio_request_duration_milliseconds").SetEmptyHistogram().DataPoints().AppendEmpty()
+	histogram.SetTimestamp(pcommon.NewTimestampFromTime(now))
+	histogram.SetCount(6)
+	histogram.SetSum(42.5)
+	histogram.ExplicitBounds().FromRaw([]float64{0.5, 1, 5})
+	histogram.BucketCounts().FromRaw([]uint64{1, 2, 0, 3})
+	p.mustExport(m)
+
+	common := map[string]string{"job": "gateway", "instance": "gw-1", "k8s_pod_name": "gw-0", "http_route": "resource"}
+	f := func(query string, value float64, more map[string]string) {
+		t.Helper()
+		p.eventually(query, value)
+		labels := p.ask(query)[0].labels
+		want := maps.Clone(common)
+		maps.Copy(want, more)
+		if !maps.Equal(labels, want) {
+			t.Errorf("%s: labels %v, want %v", query, labels, want)
+		}
+	}
+	// names stay; attributes of resource and point become labels, the point's first; the scope does not
+	f(`istio_requests_total`, 7, map[string]string{"__name__": "istio_requests_total", "reporter": "source", "http_route": "/x", "number": "5", "yes": "true"})
+	// what Prometheus does not allow in a name becomes _
+	f(`http_server_active_requests`, 2.5, map[string]string{"__name__": "http_server_active_requests"})
+	// a histogram becomes _count, _sum and cumulative _bucket
+	f(`istio_request_duration_milliseconds_count`, 6, map[string]string{"__name__": "istio_request_duration_milliseconds_count"})
+	f(`istio_request_duration_milliseconds_sum`, 42.5, map[string]string{"__name__": "istio_request_duration_milliseconds_sum"})
+	f(`istio_request_duration_milliseconds_bucket{le="1"}`, 3, map[string]string{"__name__": "istio_request_duration_milliseconds_bucket", "le": "1"})
+	f(`istio_request_duration_milliseconds_bucket{le="+Inf"}`, 6, map[string]string{"__name__": "istio_request_duration_milliseconds_bucket", "le": "+Inf"})
+	p.eventually(`count({__name__=~".+"})`, 8)
+	if metadata := p.get("/api/v1/metadata"); !strings.Contains(string(metadata), `"istio_request_duration_milliseconds": [{"type":"histogram"`) {
+		t.Errorf("metadata: %s", metadata)
+	}
+}
+
+func TestStaleMarkerEndsASeries(t *testing.T) {
+	p := start(t, t.TempDir())
+	now := time.Now()
+	p.mustExport(counter("ends_total", now.Add(-3*time.Second), 1, nil))
+	p.eventually(`ends_total`, 1)
+	stale := counter("ends_total", now.Add(-time.Second), 0, nil)
+	stale.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Sum().DataPoints().At(0).
+		SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
+	p.mustExport(stale)
+	p.eventually(`count(ends_total) or vector(0)`, 0)
+	p.eventually(`count_over_time(ends_total[1m])`, 1)
+}
+
+// A query that finds nothing does not hide what is written after it.
+func TestNewNamesAreVisibleAtOnce(t *testing.T) {
+	p := start(t, t.TempDir())
+	p.mustExport(counter("other_total", time.Now(), 1, nil))
+	p.eventually(`other_total`, 1)
+	for range 3 {
+		p.eventually(`count(fresh_total) or vector(0)`, 0)
+	}
+	p.mustExport(counter("fresh_total", time.Now(), 1, nil))
+	written := time.Now()
+	p.eventually(`fresh_total`, 1)
+	if took := time.Since(written); took > 6*time.Second {
+		t.Errorf("visible after %v", took)
+	}
+}
+
+// Delivery is at least once: the same request again changes nothing, before and after a flush to disk.
+func TestTheSameSampleTwiceIsOneSample(t *testing.T) {
+	directory := t.TempDir()
+	p := start(t, directory)
+	began := time.Now().Add(-time.Minute)
+	var requests []pmetric.Metrics
+	for i := range 10 {
+		requests = append(requests, counter("twice_total", began.Add(time.Duration(i)*5*time.Second), float64(i), nil))
+	}
+	send := func() {
+		for _, request := range slices.Concat(requests, requests) {
+			p.mustExport(request)
+		}
+		p.eventually(`count_over_time(twice_total[10m])`, 10)
+		p.eventually(`sum_over_time(twice_total[10m])`, 45)
+	}
+	send()
+	p.stop()
+	p = start(t, directory)
+	p.eventually(`count_over_time(twice_total[10m])`, 10)
+	send()
+}
+
+func TestGarbageIsRefusedForGood(t *testing.T) {
+	p := start(t, t.TempDir())
+	if err := p.exportBytes(t.Context(), []byte("garbage")); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("got %v", err)
+	}
+	if text := string(p.get("/api/v1/query?query=1")); !strings.Contains(text, "success") {
+		t.Errorf("after it: %s", text)
+	}
+}
+
+func TestHostReadsTheLog(t *testing.T) {
+	var out strings.Builder
+	for _, line := range []string{"info\ta.go:1\tstarted\n", "warn\ta.go:2\tslow\n", "error\ta.go:3\tbad\n", "fatal\ta.go:4\tno disk\n"} {
+		if n, err := (logWriter{&out}).Write([]byte(line)); n != len(line) || err != nil {
+			t.Errorf("%q: %d, %v", line, n, err)
+		}
+	}
+	want := "[INFO] VictoriaMetrics: started (a.go:1)\n[WARN] VictoriaMetrics: slow (a.go:2)\n" +
+		"[ERROR] VictoriaMetrics: bad (a.go:3)\n[ERROR] VictoriaMetrics: no disk (a.go:4)\n"
+	if out.String() != want {
+		t.Errorf("got %s", &out)
+	}
+}
