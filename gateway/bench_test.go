@@ -157,7 +157,7 @@ func (l *loadProcess) send(b *testing.B, n int) {
 	}
 }
 
-func wait(b *testing.B, what string, done func() bool) {
+func wait(b testing.TB, what string, done func() bool) {
 	b.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -166,7 +166,7 @@ func wait(b *testing.B, what string, done func() bool) {
 	}
 }
 
-func getJSON(b *testing.B, url string, into any) {
+func getJSON(b testing.TB, url string, into any) {
 	b.Helper()
 	r, err := http.Get(url)
 	if err != nil {
@@ -178,7 +178,7 @@ func getJSON(b *testing.B, url string, into any) {
 	}
 }
 
-func freeAddress(b *testing.B) string {
+func freeAddress(b testing.TB) string {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

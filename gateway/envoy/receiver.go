@@ -71,7 +71,6 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 		configgrpc.WithGrpcServerOption(grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")})),
 		configgrpc.WithGrpcServerOption(grpc.InitialWindowSize(1<<20)),
 		configgrpc.WithGrpcServerOption(grpc.InitialConnWindowSize(1<<20)),
-		configgrpc.WithGrpcServerOption(grpc.SharedWriteBuffer(true)),
 		configgrpc.WithGrpcServerOption(grpc.WaitForHandlers(true)), // so that the last flush has all that was read
 	)
 	if err != nil {

@@ -161,6 +161,7 @@ func TestLabels(t *testing.T) {
 }
 
 func TestOnlyFinalEntriesCount(t *testing.T) {
+	//lint:ignore SA1019 older Envoys tell an intermediate entry by nothing else
 	intermediate := request(func(e *accesslogdatav3.HTTPAccessLogEntry) { e.CommonProperties.IntermediateLogEntry = true })
 	upstream := request(func(e *accesslogdatav3.HTTPAccessLogEntry) {
 		e.CommonProperties.AccessLogType = accesslogdatav3.AccessLogType_UpstreamEnd

@@ -65,7 +65,7 @@ func generated(b []byte) (f fields, ok bool) {
 	c, q, r := e.GetCommonProperties(), e.GetRequest(), e.GetResponse()
 	tls := c.GetTlsProperties()
 	f = fields{
-		LogType: int32(c.GetAccessLogType()), Intermediate: c.GetIntermediateLogEntry(), Code: r.GetResponseCode().GetValue(),
+		LogType: int32(c.GetAccessLogType()), Code: r.GetResponseCode().GetValue(),
 		Flags: oracleFlags(c.GetResponseFlags()), Duration: oracleDuration(c.GetDuration()), LastTx: oracleDuration(c.GetTimeToLastDownstreamTxByte()),
 		Received: c.GetDownstreamWireBytesReceived(), Sent: c.GetDownstreamWireBytesSent(),
 		Cluster: c.GetUpstreamCluster(), Route: c.GetRouteName(), Authority: q.GetAuthority(), Details: r.GetResponseCodeDetails(),
@@ -73,6 +73,8 @@ func generated(b []byte) (f fields, ok bool) {
 		PeerSAN: oracleURI(tls.GetPeerCertificateProperties()), LocalSAN: oracleURI(tls.GetLocalCertificateProperties()),
 		Reporter: c.GetCustomTags()["reporter"], Service: c.GetCustomTags()["destination_service"],
 	}
+	//lint:ignore SA1019 older Envoys tell an intermediate entry by nothing else
+	f.Intermediate = c.GetIntermediateLogEntry()
 	if strings.HasPrefix(f.Details, "unconditional_drop_overload") {
 		f.Flags |= 1 << flagDropOverload
 	}

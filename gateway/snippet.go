@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"github.com/spf13/cobra"
+)
+
+//go:embed snippet.yaml.tmpl
+var snippetTemplate string
+
+// envoySnippet is what the templates of snippet.yaml.tmpl are filled with.
+type envoySnippet struct {
+	Host, Port                 string // the gateway
+	Reporter                   string // source or destination
+	ListenHost, ListenPort     string
+	UpstreamHost, UpstreamPort string
+}
+
+func newSnippetCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "snippet",
+		Short:   "Print what to put into other programs so that they work with the gateway",
+		Example: "  lockkeeper snippet envoy --address 10.0.0.7:9001",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return errors.New("say which snippet: lockkeeper snippet envoy")
+		},
+	}
+	cmd.AddCommand(newSnippetEnvoyCommand())
+	return cmd
+}
+
+func newSnippetEnvoyCommand() *cobra.Command {
+	var address, listen, upstream string
+	var full bool
+	var s envoySnippet
+	cmd := &cobra.Command{
+		Use:   "envoy",
+		Short: "Print what to put into an Envoy so that it sends its access logs here",
+		Example: `  lockkeeper snippet envoy --address 10.0.0.7:9001
+  lockkeeper snippet envoy --full --upstream 127.0.0.1:8080 > envoy.yaml && envoy -c envoy.yaml`,
+		Args: cobra.NoArgs,
+		RunE: does(func(cmd *cobra.Command) error {
+			err := errors.Join(
+				split("address", address, &s.Host, &s.Port),
+				split("listen", listen, &s.ListenHost, &s.ListenPort),
+				split("upstream", upstream, &s.UpstreamHost, &s.UpstreamPort),
+			)
+			if s.Reporter != "source" && s.Reporter != "destination" {
+				err = errors.Join(err, fmt.Errorf("--reporter %q: must be source or destination", s.Reporter))
+			}
+			if err != nil {
+				return usageError{err}
+			}
+			name := "envoy"
+			if full {
+				name = "bootstrap"
+			}
+			return s.write(cmd.OutOrStdout(), name)
+		}),
+	}
+	cmd.Flags().StringVar(&address, "address", "127.0.0.1:9001", "`HOST:PORT` at which Envoy reaches the gateway")
+	cmd.Flags().StringVar(&s.Reporter, "reporter", "source", "the side on which the Envoy stands: source (callers, edge) or destination")
+	cmd.Flags().BoolVar(&full, "full", false, "a whole configuration of an Envoy to try it with")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:10000", "with --full: `HOST:PORT` at which Envoy takes requests")
+	cmd.Flags().StringVar(&upstream, "upstream", "127.0.0.1:8080", "with --full: `HOST:PORT` to which it passes them on")
+	return cmd
+}
+
+func split(flag, address string, host, port *string) error {
+	var err error
+	if *host, *port, err = net.SplitHostPort(address); err != nil || *host == "" {
+		return fmt.Errorf("--%s %q: must be HOST:PORT", flag, address)
+	}
+	if _, err := strconv.ParseUint(*port, 10, 16); err != nil {
+		return fmt.Errorf("--%s %q: the port must be a number up to 65535", flag, address)
+	}
+	return nil
+}
+
+func (s *envoySnippet) write(out io.Writer, name string) error {
+	templates := template.New("")
+	templates.Funcs(template.FuncMap{"indent": func(columns int, name string, data any) (string, error) {
+		var text bytes.Buffer
+		err := templates.ExecuteTemplate(&text, name, data)
+		margin := strings.Repeat(" ", columns)
+		return margin + strings.ReplaceAll(strings.TrimSuffix(text.String(), "\n"), "\n", "\n"+margin) + "\n", err
+	}})
+	if _, err := templates.Parse(snippetTemplate); err != nil {
+		return err
+	}
+	return templates.ExecuteTemplate(out, name, s)
+}

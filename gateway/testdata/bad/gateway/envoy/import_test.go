@@ -1,0 +1,3 @@
+package envoy
+
+import _ "github.com/lockkeeper/lockkeeper/gateway/storage"

@@ -1,0 +1,5 @@
+package storage
+
+import _ "github.com/lockkeeper/lockkeeper/gateway/mesh"
+
+func init() {}

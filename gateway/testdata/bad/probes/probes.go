@@ -1,0 +1,3 @@
+package probes
+
+import _ "github.com/lockkeeper/lockkeeper/xds"

@@ -1,0 +1,3 @@
+package xds
+
+import _ "github.com/lockkeeper/lockkeeper/gateway"
