@@ -89,7 +89,6 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 			console.Handle("GET /api/v1/edges", http.HandlerFunc(r.edges))
 		}
 	}
-	r.set.Logger.Info("reading Envoy access logs", zap.Stringer("endpoint", listener.Addr()))
 	r.tasks.Go(func() {
 		if err := r.server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))

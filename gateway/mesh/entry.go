@@ -47,23 +47,6 @@ const (
 	stateString
 )
 
-type duration struct {
-	seconds int64
-	nanos   int32
-	set     bool
-}
-
-// milliseconds clamps negative durations, which a stepped clock can make, to zero.
-func (d duration) milliseconds() float64 {
-	return max(0, float64(d.seconds)*1e3+float64(d.nanos)/1e6)
-}
-
-type address struct {
-	ip     []byte // text; nil unless it is a socket address
-	port   uint32
-	socket bool
-}
-
 // unmarshal reads an HTTPAccessLogEntry into the zero entry e. It returns false when b is malformed.
 func (e *entry) unmarshal(b []byte) bool {
 	c, ok := cursor{b: b}, true
@@ -303,68 +286,4 @@ func (e *entry) customTag(b []byte) bool {
 		e.service = value
 	}
 	return true
-}
-
-func (d *duration) unmarshal(b []byte) bool {
-	c := cursor{b: b}
-	d.set = true
-	for c.next() {
-		switch c.tag {
-		case 1<<3 | varint:
-			d.seconds = int64(c.val)
-		case 2<<3 | varint:
-			d.nanos = int32(c.val)
-		}
-	}
-	return !c.bad
-}
-
-func (a *address) unmarshal(b []byte) bool {
-	c := cursor{b: b}
-	for c.next() {
-		switch c.tag {
-		case 1<<3 | length:
-			if !a.socketAddress(c.sub) {
-				return false
-			}
-		case 2<<3 | length, 3<<3 | length: // a pipe, an internal address
-			*a = address{}
-		}
-	}
-	return !c.bad
-}
-
-func (a *address) socketAddress(b []byte) bool {
-	a.socket = true
-	c := cursor{b: b}
-	for c.next() {
-		switch c.tag {
-		case 2<<3 | length:
-			a.ip = c.sub
-		case 3<<3 | varint:
-			a.port = uint32(c.val)
-		case 4<<3 | length: // a named port takes the place of the number
-			a.port = 0
-		}
-	}
-	return !c.bad
-}
-
-// mapEntry splits an entry of a protobuf map with string keys and length-delimited values.
-func mapEntry(b []byte) (key, value []byte, ok bool) {
-	c := cursor{b: b}
-	seen := false
-	for c.next() {
-		switch c.tag {
-		case 1<<3 | length:
-			key = c.sub
-		case 2<<3 | length:
-			// Two values of one entry would have to be merged. No encoder writes that.
-			if seen {
-				return nil, nil, false
-			}
-			value, seen = c.sub, true
-		}
-	}
-	return key, value, !c.bad
 }

@@ -181,33 +181,3 @@ func (p Peer) complete() Peer {
 	}
 	return p
 }
-
-// A google.protobuf.Value: its kind and, of a string or a struct, the bytes.
-type value struct {
-	kind  uint32 // field number of the oneof; 0: none
-	bytes []byte
-}
-
-const (
-	valueString = 3
-	valueStruct = 5
-)
-
-func parseValue(b []byte) (v value, ok bool) {
-	c := cursor{b: b}
-	for c.next() {
-		switch c.tag {
-		case valueString<<3 | length:
-			v = value{kind: valueString, bytes: c.sub}
-		case valueStruct<<3 | length:
-			// Two structs in a row would have to be merged. No encoder writes that.
-			if v.kind == valueStruct {
-				return value{}, false
-			}
-			v = value{kind: valueStruct, bytes: c.sub}
-		case 1<<3 | varint, 2<<3 | fixed8, 4<<3 | varint, 6<<3 | length:
-			v = value{kind: c.tag >> 3}
-		}
-	}
-	return v, !c.bad
-}

@@ -1,0 +1,186 @@
+package mesh
+
+import (
+	"bytes"
+	"hash/maphash"
+	"strings"
+	"unique"
+)
+
+// key tells which series an entry belongs to; ok is false when something in it cannot be a label.
+func (s *Stream) key(e *entry) (k key, ok bool) {
+	e.flags.addDetails(e.details)
+	k = key{
+		flags: e.flags, code: min(e.code, 999), idc: s.idc, reporter: s.reporterOf(e), grpc: grpcStatus(e),
+		sourcePrincipal: s.unknown.principal, destinationPrincipal: s.unknown.principal,
+	}
+	if k.grpc != noGRPCStatus || bytes.HasPrefix(e.contentType, []byte("application/grpc")) {
+		k.protocol = protocolGRPC
+	}
+	destinationReports := k.reporter == reporterDestination
+	if k.source, ok = s.peer(&e.source, k.reporter == reporterSource); !ok {
+		return key{}, false
+	}
+	if k.destination, ok = s.peer(&e.destination, destinationReports); !ok {
+		return key{}, false
+	}
+	s.byAddress(&k, e)
+	if k.service, ok = s.serviceOf(e); !ok {
+		return key{}, false
+	}
+	if destinationReports {
+		k.security = securityNone
+		if len(e.peerSAN) > 0 && len(e.localSAN) > 0 {
+			k.security = securityMutualTLS
+		}
+	} else {
+		e.peerSAN, e.localSAN = nil, nil // of the connection to the reporter's own client, which is not an end of the edge
+	}
+	if k.sourcePrincipal, ok = s.principal(e.peerSAN, k.source); !ok {
+		return key{}, false
+	}
+	if k.destinationPrincipal, ok = s.principal(e.localSAN, k.destination); !ok {
+		return key{}, false
+	}
+	s.countUnknown(&k)
+	return k, true
+}
+
+func (s *Stream) countUnknown(k *key) {
+	for i, unknown := range [unknownCount]bool{
+		unknownReporter:    k.reporter == reporterUnknown,
+		unknownSource:      k.source == s.unknown.peer,
+		unknownDestination: k.destination == s.unknown.peer,
+		unknownService:     k.service == s.aggregator.unknownService,
+	} {
+		if unknown {
+			s.stats.Unknown[i]++
+		}
+	}
+}
+
+// grpcStatus is the grpc-status of the trailers, or of the headers of a trailers-only response, or noGRPCStatus.
+func grpcStatus(e *entry) int8 {
+	text := e.grpcTrailer
+	if len(text) == 0 {
+		text = e.grpcHeader
+	}
+	var n int8
+	for _, c := range text {
+		if c < '0' || c > '9' || n > 9 {
+			return noGRPCStatus
+		}
+		n = n*10 + int8(c-'0')
+	}
+	if len(text) == 0 || n > 16 {
+		return noGRPCStatus
+	}
+	return n
+}
+
+// reporterOf tells which side wrote the entry: by its own word, by the cluster's direction, by the stream, by the
+// listener's port, and at last by which peer it was worth recording.
+func (s *Stream) reporterOf(e *entry) reporter {
+	if len(e.reporter) > 0 {
+		if r := parseReporter(string(e.reporter)); r != reporterUnknown {
+			return r
+		}
+	}
+	switch {
+	case bytes.HasPrefix(e.cluster, []byte("outbound|")), string(e.cluster) == "PassthroughCluster", string(e.cluster) == "BlackHoleCluster":
+		return reporterSource
+	case bytes.HasPrefix(e.cluster, []byte("inbound|")), string(e.cluster) == "InboundPassthroughCluster":
+		return reporterDestination
+	case s.reporter != reporterUnknown:
+		return s.reporter
+	case e.local.port == 15001:
+		return reporterSource
+	case e.local.port == 15006:
+		return reporterDestination
+	case e.destination.empty() && !e.source.empty():
+		return reporterDestination
+	case e.source.empty() && !e.destination.empty():
+		return reporterSource
+	}
+	return reporterUnknown
+}
+
+// serviceOf names the destination service: by tag, by cluster, by route, else by authority, whose number is bounded because
+// the client chooses it; a bare cluster name is the last resort.
+func (s *Stream) serviceOf(e *entry) (unique.Handle[Service], bool) {
+	kind, name, through := byte('h'), e.service, ""
+	if len(name) == 0 || string(name) == Unknown || string(name) == "-" {
+		name = clusterHost(e.cluster)
+	}
+	if len(name) == 0 {
+		name = clusterHost(e.route)
+	}
+	if len(name) == 0 {
+		if through = passthrough(e.cluster, e.route); through != "" {
+			kind = through[0]
+		} else {
+			kind = 'a'
+		}
+		name = withoutPort(e.authority)
+	}
+	if len(name) == 0 {
+		kind, name = 'h', e.cluster
+	}
+	s.scratch = append(append(s.scratch[:0], kind), name...)
+	if h, ok := s.services[string(s.scratch)]; ok {
+		return h, true
+	}
+	host := strings.ToLower(string(name))
+	if !validLabel(host) {
+		if kind == 'h' {
+			return unique.Handle[Service]{}, false
+		}
+		return s.aggregator.otherService, true
+	}
+	if kind != 'h' && !s.aggregator.allowAuthority(host) {
+		return s.aggregator.otherService, true
+	}
+	service := newService(host)
+	if through != "" {
+		service.Name = through
+	}
+	if len(s.services) >= maxStreamServices {
+		clear(s.services)
+	}
+	h := unique.Make(service)
+	s.services[string(s.scratch)] = h
+	return h, true
+}
+
+// principal is the URI of a certificate, else what the peer's own metadata says.
+func (s *Stream) principal(san []byte, peer unique.Handle[Peer]) (unique.Handle[string], bool) {
+	if len(san) > 0 {
+		if h, ok := s.principals[string(san)]; ok {
+			return h, true
+		}
+		return s.newPrincipal(string(san))
+	}
+	id := peer.Value()[principal]
+	if id == "" {
+		return s.unknown.principal, true
+	}
+	if h, ok := s.principals[id]; ok {
+		return h, true
+	}
+	return s.newPrincipal(id)
+}
+
+func (s *Stream) newPrincipal(id string) (unique.Handle[string], bool) {
+	if !validLabel(id) {
+		return unique.Handle[string]{}, false
+	}
+	if len(s.principals) >= maxStreamPeers {
+		clear(s.principals)
+	}
+	h := unique.Make(id)
+	s.principals[id] = h
+	return h, true
+}
+
+// hash is seeded at random for each process: nobody outside can make two values collide.
+func (s *Stream) hash(b []byte) uint64 { return maphash.Bytes(s.aggregator.seed, b) }
