@@ -149,7 +149,7 @@ func (p *process) restart(ctx context.Context) (*instance, error) {
 		return nil, err
 	}
 	p.change(stateRunning, inst, nil)
-	p.log.Info("plugin is back", zap.Int("pid", inst.run.pid()))
+	p.log.Warn("plugin is back", zap.Int("pid", inst.run.pid()))
 	return inst, nil
 }
 

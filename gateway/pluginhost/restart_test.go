@@ -7,7 +7,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -136,9 +138,21 @@ func TestStoppedWhileHung(t *testing.T) {
 	f := newFixture(t, `processes: {demo: {kind: storage}}`, "storage-demo").start()
 	pid := f.list()[0].PID
 	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	f.until(5*time.Second, "stopped, all its threads", func() bool { return hung(t, pid) })
 	require.NoError(t, f.Shutdown(t.Context()))
 	require.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH)
 	require.Equal(t, 1, f.logs.FilterMessage("plugin did not stop in good order").Len())
+}
+
+// hung tells whether all threads of a process are stopped: they do so one after the other.
+func hung(t *testing.T, pid int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	require.NoError(t, err)
+	return !slices.ContainsFunc(threads, func(thread string) bool {
+		stat, err := os.ReadFile(thread)
+		return err == nil && !strings.Contains(string(stat), ") T ")
+	})
 }
 
 // A plugin that answers "not now" is reported, not killed: a restart would not empty its disk.

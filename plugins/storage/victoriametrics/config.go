@@ -74,18 +74,18 @@ func checkRetention(text string) error {
 }
 
 // lockDirectory creates the directory if need be and takes it for this process until the file is closed.
-// The lock goes away with the process.
+// The lock goes away with the process, so that only its being held is worth another try.
 func lockDirectory(path string) (*os.File, error) {
 	const cure = "give the gateway's user the right to write there, or set data_directory to another directory"
 	if err := os.MkdirAll(path, 0o750); err != nil {
-		return nil, fmt.Errorf("data_directory %q cannot be created: %w; %s", path, err, cure)
+		return nil, sdk.Permanent(fmt.Errorf("data_directory %q cannot be created: %w; %s", path, err, cure))
 	}
 	file, err := lockFile(filepath.Join(path, "plugin.lock"))
 	if err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("data_directory %q is in use by another process; stop that one, or set data_directory to another directory", path)
 		}
-		return nil, fmt.Errorf("data_directory %q cannot be written: %w; %s", path, err, cure)
+		return nil, sdk.Permanent(fmt.Errorf("data_directory %q cannot be written: %w; %s", path, err, cure))
 	}
 	// A VictoriaMetrics of its own on the same data holds this lock; ours takes it again when it starts.
 	theirs, err := lockFile(filepath.Join(path, fs.FlockFilename))
