@@ -7,7 +7,7 @@ envoy   := $(venv)/bin/envoy
 tools   := $(CURDIR)/.cache/tools
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
-BENCH     ?= ./gateway ./gateway/mesh
+BENCH     ?= ./gateway ./gateway/mesh ./gateway/envoy ./plugins/storage/victoriametrics
 BENCHTIME ?= 1s
 
 .PHONY: help
