@@ -57,6 +57,7 @@ func generateLoad(spec string) error {
 
 // sender is one stream on a connection of its own, as every Envoy has.
 type sender struct {
+	conn     *grpc.ClientConn
 	stream   grpc.ClientStream
 	messages [][]byte
 	entries  []int
@@ -76,11 +77,10 @@ func newSender(target string, number int) (*sender, error) {
 		}
 		s.entries = append(s.entries, n)
 	}
-	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
+	if s.conn, err = grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
 		return nil, err
 	}
-	s.stream, err = conn.NewStream(context.Background(), &grpc.StreamDesc{ClientStreams: true},
+	s.stream, err = s.conn.NewStream(context.Background(), &grpc.StreamDesc{ClientStreams: true},
 		"/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs", grpc.ForceCodecV2(rawCodec{}))
 	return s, err
 }

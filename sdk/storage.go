@@ -22,7 +22,7 @@ type Storage struct {
 	// Health returns nil while the plugin can do its work. Nil: always.
 	Health func(ctx context.Context) error
 
-	// Stop flushes and closes, in less than 2 seconds. It is called once, after the last write has returned.
+	// Stop flushes and closes, in less than 5 seconds. It is called once, after the last write has returned.
 	// Nil: there is nothing to close.
 	Stop func(ctx context.Context) error
 

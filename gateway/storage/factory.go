@@ -30,7 +30,7 @@ func createDefaultConfig() component.Config {
 	retry.MaxInterval = 5 * time.Second
 	retry.MaxElapsedTime = 0
 	return &Config{
-		Timeout: exporterhelper.TimeoutConfig{Timeout: 10 * time.Second},
+		Timeout: exporterhelper.TimeoutConfig{Timeout: 30 * time.Second},
 		Queue:   configoptional.Some(queue),
 		Retry:   retry,
 	}

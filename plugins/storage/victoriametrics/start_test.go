@@ -68,20 +68,20 @@ func TestRefusesWhatItCannotHave(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	f := func(directory, listen string, want ...string) {
+	f := func(directory, listen string, code codes.Code, want ...string) {
 		t.Helper()
-		mustRefuse(t, map[string]any{"data_directory": directory}, listen, notNow, want...)
+		mustRefuse(t, map[string]any{"data_directory": directory}, listen, code, want...)
 	}
 	// a second process on the same data
-	f(running.directory, "", running.directory, "in use by another process; stop that one")
+	f(running.directory, "", notNow, running.directory, "in use by another process; stop that one")
 	// a VictoriaMetrics of its own on the same data
-	f(locked, "", locked, "in use by a running VictoriaMetrics; stop it")
+	f(locked, "", notNow, locked, "in use by a running VictoriaMetrics; stop it")
 	// no right to write: below a file nobody has it, not even root
-	f(filepath.Join(file, "data"), "", filepath.Join(file, "data"), "cannot be created", "give the gateway's user the right")
+	f(filepath.Join(file, "data"), "", never, filepath.Join(file, "data"), "cannot be created", "give the gateway's user the right")
 	// a file system that takes no files
-	f("/proc", "", `"/proc"`, "cannot be written", "give the gateway's user the right")
+	f("/proc", "", never, `"/proc"`, "cannot be written", "give the gateway's user the right")
 	// the port of the query API is in use
-	f(t.TempDir(), taken.Addr().String(), taken.Addr().String(), "address already in use")
+	f(t.TempDir(), taken.Addr().String(), notNow, taken.Addr().String(), "address already in use")
 
 	// the one that runs is not disturbed
 	if text := string(running.get("/api/v1/query?query=1")); !strings.Contains(text, "success") {
