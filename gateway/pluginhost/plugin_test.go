@@ -45,7 +45,7 @@ type behaviour struct {
 	Locked     string `json:"locked"`      // Configure fails for the moment once; this is the file that remembers
 	Die        bool   `json:"die"`         // Configure ends the process
 	Crash      bool   `json:"crash"`       // ends soon after it was started
-	Sick       bool   `json:"sick"`        // Health fails from the third call on
+	Sick       bool   `json:"sick"`        // Health fails
 	Noise      bool   `json:"noise"`       // prints to stdout and stderr in Configure
 	Kind       string `json:"kind"`        // what Info says
 	IgnorePipe bool   `json:"ignore_pipe"` // does not notice that the gateway is gone
@@ -59,7 +59,6 @@ type testPlugin struct {
 	pluginv1.UnimplementedPluginServer
 	does    behaviour
 	request *pluginv1.ConfigureRequest
-	health  int
 }
 
 func runPlugin() {
@@ -143,7 +142,7 @@ func (p *testPlugin) Health(context.Context, *pluginv1.HealthRequest) (*pluginv1
 	if p.does.Crash {
 		time.AfterFunc(100*time.Millisecond, func() { os.Exit(4) })
 	}
-	if p.health++; p.does.Sick && p.health > 2 {
+	if p.does.Sick {
 		return nil, status.Error(codes.Unavailable, "disk full")
 	}
 	return &pluginv1.HealthResponse{}, nil

@@ -155,7 +155,7 @@ func hung(t *testing.T, pid int) bool {
 	})
 }
 
-// A plugin that answers "not now" is reported, not killed: a restart would not empty its disk.
+// A plugin that says "not now" of its health is started and reported, not killed: a restart would not empty its disk.
 func TestSickPluginKeepsRunning(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, `processes: {demo: {kind: storage, config: {sick: true}}}`, "storage-demo").start()
