@@ -14,13 +14,16 @@ const (
 //
 // Malformed input and groups end the walk with bad set.
 type cursor struct {
-	b   []byte
-	at  int
-	tag uint32 // field number<<3 | wire type
-	bad bool
-	val uint64 // of a varint field
-	sub []byte // of a length-delimited field; aliases b
+	b     []byte
+	at    int    // where the next field begins
+	start int    // of a length-delimited field's bytes, which end at at
+	val   uint64 // of a varint field
+	tag   uint32 // field number<<3 | wire type
+	bad   bool
 }
+
+// sub is the content of a length-delimited field; it aliases the message.
+func (c *cursor) sub() []byte { return c.b[c.start:c.at:c.at] }
 
 // next moves to the next field. It returns false at the end of the message or when the rest is malformed.
 func (c *cursor) next() bool {
@@ -60,8 +63,7 @@ func (c *cursor) next() bool {
 		if n > uint64(len(b)-i) {
 			return c.fail()
 		}
-		end := i + int(n)
-		c.sub, c.at = b[i:end:end], end
+		c.start, c.at = i, i+int(n)
 		return true
 	}
 	return c.scalar(i)

@@ -15,12 +15,14 @@ type entry struct {
 	sent         uint64
 
 	cluster, route, authority, details []byte
-	contentType                        []byte // request header, else response header
+	contentType                        []byte // request header
 	grpcHeader, grpcTrailer            []byte // grpc-status
-	peerSAN, localSAN                  []byte // first URI SAN of the downstream connection's certificates
 	upstream                           address
-	remote                             address // who opened the downstream connection
-	local                              address // where that connection was accepted
+
+	later             struct{ local, remote, tls []byte } // not read yet
+	local             address                             // readLocal: where the downstream connection was accepted
+	remote            address                             // readRemote: who opened it
+	peerSAN, localSAN []byte                              // readTLS: first URI SAN of its certificates
 
 	reporter    []byte // custom tag
 	service     []byte // custom tag destination_service
@@ -53,11 +55,11 @@ func (e *entry) unmarshal(b []byte) bool {
 	for c.next() {
 		switch c.tag {
 		case 1<<3 | length:
-			ok = e.common(c.sub) && ok
+			ok = e.common(c.sub()) && ok
 		case 3<<3 | length:
-			ok = e.request(c.sub) && ok
+			ok = e.request(c.sub()) && ok
 		case 4<<3 | length:
-			ok = e.response(c.sub) && ok
+			ok = e.response(c.sub()) && ok
 		}
 	}
 	return ok && !c.bad
@@ -68,29 +70,29 @@ func (e *entry) common(b []byte) bool {
 	for c.next() {
 		switch c.tag {
 		case 3<<3 | length:
-			ok = e.local.unmarshal(c.sub) && ok
+			ok = once(&e.later.local, c.sub()) && ok
 		case 4<<3 | length:
-			ok = e.tls(c.sub) && ok
+			ok = once(&e.later.tls, c.sub()) && ok
 		case 12<<3 | length:
-			ok = e.lastTx.unmarshal(c.sub) && ok
+			ok = e.lastTx.unmarshal(c.sub()) && ok
 		case 13<<3 | length:
-			ok = e.upstream.unmarshal(c.sub) && ok
+			ok = e.upstream.unmarshal(c.sub()) && ok
 		case 15<<3 | length:
-			e.cluster = c.sub
+			e.cluster = c.sub()
 		case 16<<3 | length:
-			ok = e.flags.walkFlags(c.sub) && ok
+			ok = e.flags.walkFlags(c.sub()) && ok
 		case 17<<3 | length:
-			ok = e.metadata(c.sub) && ok
+			ok = e.metadata(c.sub()) && ok
 		case 19<<3 | length:
-			e.route = c.sub
+			e.route = c.sub()
 		case 20<<3 | length:
-			ok = e.remote.unmarshal(c.sub) && ok
+			ok = once(&e.later.remote, c.sub()) && ok
 		case 21<<3 | length:
-			ok = e.filterState(c.sub) && ok
+			ok = e.filterState(c.sub()) && ok
 		case 22<<3 | length:
-			ok = e.customTag(c.sub) && ok
+			ok = e.customTag(c.sub()) && ok
 		case 23<<3 | length:
-			ok = e.duration.unmarshal(c.sub) && ok
+			ok = e.duration.unmarshal(c.sub()) && ok
 		case 27<<3 | varint:
 			e.intermediate = c.val != 0
 		case 29<<3 | varint:
@@ -109,9 +111,9 @@ func (e *entry) request(b []byte) bool {
 	for c.next() {
 		switch c.tag {
 		case 3<<3 | length:
-			e.authority = c.sub
+			e.authority = c.sub()
 		case 13<<3 | length:
-			k, v, good := mapEntry(c.sub)
+			k, v, good := mapEntry(c.sub())
 			if ok = good && ok; string(k) == "content-type" {
 				e.contentType = v
 			}
@@ -125,7 +127,7 @@ func (e *entry) response(b []byte) bool {
 	for c.next() {
 		switch c.tag {
 		case 1<<3 | length:
-			code := cursor{b: c.sub}
+			code := cursor{b: c.sub()}
 			for code.next() {
 				if code.tag == 1<<3|varint {
 					e.code = uint32(code.val)
@@ -133,30 +135,34 @@ func (e *entry) response(b []byte) bool {
 			}
 			ok = ok && !code.bad
 		case 4<<3 | length:
-			k, v, good := mapEntry(c.sub)
+			k, v, good := mapEntry(c.sub())
 			if ok = good && ok; string(k) == "grpc-status" {
 				e.grpcHeader = v
 			}
 		case 5<<3 | length:
-			k, v, good := mapEntry(c.sub)
+			k, v, good := mapEntry(c.sub())
 			if ok = good && ok; string(k) == "grpc-status" {
 				e.grpcTrailer = v
 			}
 		case 6<<3 | length:
-			e.details = c.sub
+			e.details = c.sub()
 		}
 	}
 	return ok && !c.bad
 }
 
-func (e *entry) tls(b []byte) bool {
-	c, ok := cursor{b: b}, true
+// readLocal, readRemote and readTLS read what most entries are understood without. They return false when it is malformed.
+func (e *entry) readLocal() bool  { return e.local.unmarshal(e.later.local) }
+func (e *entry) readRemote() bool { return e.remote.unmarshal(e.later.remote) }
+
+func (e *entry) readTLS() bool {
+	c, ok := cursor{b: e.later.tls}, true
 	for c.next() {
 		switch c.tag {
 		case 4<<3 | length:
-			ok = firstURI(c.sub, &e.localSAN) && ok
+			ok = firstURI(c.sub(), &e.localSAN) && ok
 		case 5<<3 | length:
-			ok = firstURI(c.sub, &e.peerSAN) && ok
+			ok = firstURI(c.sub(), &e.peerSAN) && ok
 		}
 	}
 	return ok && !c.bad
@@ -169,11 +175,11 @@ func firstURI(b []byte, san *[]byte) bool {
 		if c.tag != 1<<3|length || len(*san) > 0 {
 			continue
 		}
-		name := cursor{b: c.sub}
+		name := cursor{b: c.sub()}
 		for name.next() {
 			switch name.tag {
 			case 1<<3 | length:
-				*san = name.sub
+				*san = name.sub()
 			case 2<<3 | length:
 				*san = nil
 			}
@@ -196,7 +202,7 @@ func (e *entry) filterState(b []byte) bool {
 	for c.next() {
 		switch c.tag {
 		case 1<<3 | length:
-			switch c.sub = c.sub[bytes.LastIndexByte(c.sub, '/')+1:]; string(c.sub) {
+			switch name := c.sub(); string(name[bytes.LastIndexByte(name, '/')+1:]) {
 			case "google.protobuf.Struct":
 				s.stateKind = stateStruct
 			case "google.protobuf.StringValue":
@@ -205,7 +211,7 @@ func (e *entry) filterState(b []byte) bool {
 				s.stateKind = stateOther
 			}
 		case 2<<3 | length:
-			s.state = c.sub
+			s.state = c.sub()
 		}
 	}
 	return !c.bad
@@ -218,7 +224,7 @@ func (e *entry) metadata(b []byte) bool {
 		if c.tag != 1<<3|length {
 			continue
 		}
-		namespace, fields, ok := mapEntry(c.sub)
+		namespace, fields, ok := mapEntry(c.sub())
 		if !ok {
 			return false
 		}
@@ -231,7 +237,7 @@ func (e *entry) metadata(b []byte) bool {
 			if f.tag != 1<<3|length {
 				continue
 			}
-			key, value, ok := mapEntry(f.sub)
+			key, value, ok := mapEntry(f.sub())
 			if !ok {
 				return false
 			}

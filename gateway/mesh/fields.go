@@ -36,7 +36,7 @@ func (a *address) unmarshal(b []byte) bool {
 	for c.next() {
 		switch c.tag {
 		case 1<<3 | length:
-			if !a.socketAddress(c.sub) {
+			if !a.socketAddress(c.sub()) {
 				return false
 			}
 		case 2<<3 | length, 3<<3 | length: // a pipe, an internal address
@@ -52,7 +52,7 @@ func (a *address) socketAddress(b []byte) bool {
 	for c.next() {
 		switch c.tag {
 		case 2<<3 | length:
-			a.ip = c.sub
+			a.ip = c.sub()
 		case 3<<3 | varint:
 			a.port = uint32(c.val)
 		case 4<<3 | length: // a named port takes the place of the number
@@ -62,6 +62,15 @@ func (a *address) socketAddress(b []byte) bool {
 	return !c.bad
 }
 
+// once keeps the bytes of a message to be read later. Two of them would have to be merged; no encoder writes that.
+func once(to *[]byte, b []byte) bool {
+	if *to != nil {
+		return false
+	}
+	*to = b
+	return true
+}
+
 // mapEntry splits an entry of a protobuf map with string keys and length-delimited values.
 func mapEntry(b []byte) (key, value []byte, ok bool) {
 	c := cursor{b: b}
@@ -69,13 +78,13 @@ func mapEntry(b []byte) (key, value []byte, ok bool) {
 	for c.next() {
 		switch c.tag {
 		case 1<<3 | length:
-			key = c.sub
+			key = c.sub()
 		case 2<<3 | length:
 			// Two values of one entry would have to be merged. No encoder writes that.
 			if seen {
 				return nil, nil, false
 			}
-			value, seen = c.sub, true
+			value, seen = c.sub(), true
 		}
 	}
 	return key, value, !c.bad
@@ -97,13 +106,13 @@ func parseValue(b []byte) (v value, ok bool) {
 	for c.next() {
 		switch c.tag {
 		case valueString<<3 | length:
-			v = value{kind: valueString, bytes: c.sub}
+			v = value{kind: valueString, bytes: c.sub()}
 		case valueStruct<<3 | length:
 			// Two structs in a row would have to be merged. No encoder writes that.
 			if v.kind == valueStruct {
 				return value{}, false
 			}
-			v = value{kind: valueStruct, bytes: c.sub}
+			v = value{kind: valueStruct, bytes: c.sub()}
 		case 1<<3 | varint, 2<<3 | fixed8, 4<<3 | varint, 6<<3 | length:
 			v = value{kind: c.tag >> 3}
 		}

@@ -110,7 +110,7 @@ func (s *Stream) byAddress(k *key, e *entry) {
 		s.learned[hash] = k.destination
 		s.aggregator.addresses.learn(e.upstream, k.destination)
 	case reporterDestination:
-		if e.remote.socket && !identified(k.source, s.unknown.peer) {
+		if !identified(k.source, s.unknown.peer) && e.readRemote() && e.remote.socket {
 			if p, ok := s.aggregator.addresses.lookup(address{ip: e.remote.ip, socket: true}); ok {
 				k.source = p
 			}

@@ -28,13 +28,14 @@ func (s *Stream) key(e *entry) (k key, ok bool) {
 	if k.service, ok = s.serviceOf(e); !ok {
 		return key{}, false
 	}
-	if destinationReports {
+	if destinationReports { // else the certificates are those of the reporter's own client, which is not an end of the edge
+		if !e.readTLS() {
+			return key{}, false
+		}
 		k.security = securityNone
 		if len(e.peerSAN) > 0 && len(e.localSAN) > 0 {
 			k.security = securityMutualTLS
 		}
-	} else {
-		e.peerSAN, e.localSAN = nil, nil // of the connection to the reporter's own client, which is not an end of the edge
 	}
 	if k.sourcePrincipal, ok = s.principal(e.peerSAN, k.source); !ok {
 		return key{}, false
@@ -93,7 +94,7 @@ func (s *Stream) reporterOf(e *entry) reporter {
 		return reporterDestination
 	case s.reporter != reporterUnknown:
 		return s.reporter
-	case e.local.port == 15001:
+	case e.readLocal() && e.local.port == 15001:
 		return reporterSource
 	case e.local.port == 15006:
 		return reporterDestination

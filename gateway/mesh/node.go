@@ -38,7 +38,7 @@ func ReadNode(message []byte, idc IDCSource) (Node, error) {
 	c := cursor{b: message}
 	for c.next() {
 		if c.tag == 1<<3|length {
-			if err := proto.Unmarshal(c.sub, &id); err != nil {
+			if err := proto.Unmarshal(c.sub(), &id); err != nil {
 				return Node{}, fmt.Errorf("identifier: %w", err)
 			}
 		}

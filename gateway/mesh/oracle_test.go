@@ -31,7 +31,7 @@ type fields struct {
 // walked reads b by the walk; ok is false when the walk calls it malformed.
 func walked(b []byte) (f fields, ok bool) {
 	var e entry
-	if !e.unmarshal(b) {
+	if !e.unmarshal(b) || !e.readLocal() || !e.readRemote() || !e.readTLS() {
 		return f, false
 	}
 	e.flags.addDetails(e.details)

@@ -87,7 +87,7 @@ func (a *attributes) addStruct(b []byte) bool {
 		if c.tag != 1<<3|length {
 			continue
 		}
-		key, value, ok := mapEntry(c.sub)
+		key, value, ok := mapEntry(c.sub())
 		if !ok {
 			return false
 		}
@@ -115,7 +115,7 @@ func (a *attributes) addString(b []byte) bool {
 	var text []byte
 	for c.next() {
 		if c.tag == 1<<3|length {
-			text = c.sub
+			text = c.sub()
 		}
 	}
 	a.addEndpoint(text)

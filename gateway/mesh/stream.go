@@ -92,17 +92,17 @@ func (s *Stream) Add(message []byte) error {
 	for c.next() {
 		switch c.tag {
 		case 2<<3 | length:
-			logs := cursor{b: c.sub}
+			logs := cursor{b: c.sub()}
 			for logs.next() {
 				if logs.tag == 1<<3|length {
-					s.http(logs.sub)
+					s.http(logs.sub())
 				}
 			}
 			if logs.bad {
 				return ErrMalformed
 			}
 		case 3<<3 | length:
-			logs := cursor{b: c.sub}
+			logs := cursor{b: c.sub()}
 			for logs.next() {
 				s.stats.TCP++
 			}
