@@ -139,18 +139,19 @@ type laterError struct{ error }
 
 // explain makes one sentence of what went wrong at a start: a deadline, the end of the process or what the plugin answered.
 func (i *instance) explain(ctx context.Context, l *launch, err error) error {
+	broken := status.Code(err) == codes.Unavailable || status.Code(err) == codes.Canceled
+	if i.run.pid() != 0 && (i.conn == nil || broken) {
+		select { // a broken pipe is seen before the end of the process that broke it, and a call's deadline at the other end first
+		case <-i.run.exited:
+		case <-ctx.Done():
+		case <-time.After(drain):
+		}
+	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("did not finish %s within plugins.start_timeout (%s)", i.step, l.timeout)
 	}
 	if ctx.Err() != nil || i.run.pid() == 0 {
 		return plain(err)
-	}
-	broken := status.Code(err) == codes.Unavailable || status.Code(err) == codes.Canceled
-	if i.conn == nil || broken {
-		select { // a broken pipe is seen before the end of the process that broke it
-		case <-i.run.exited:
-		case <-time.After(drain):
-		}
 	}
 	if ended := i.ended(); ended != nil {
 		return ended
