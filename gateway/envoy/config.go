@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configgrpc"
 	"go.opentelemetry.io/collector/config/configoptional"
 
@@ -29,6 +30,24 @@ type Config struct {
 	// Reporters maps an access log's log_name to source or destination, for Envoys whose entries tell neither.
 	Reporters map[string]string `mapstructure:"reporters"`
 
+	// AccessLogs says which entries become log records: none, errors, all, or a ratio above 0 and up to 1, such as 0.01.
+	AccessLogs string `mapstructure:"access_logs"`
+
+	// RecordAttributes adds attributes to log records, by name.
+	RecordAttributes map[string]AttributeConfig `mapstructure:"record_attributes"`
+
+	// RequestsFrom says where istio_* metrics come from: als, or stats for Envoys whose stats sink sends Istio's own.
+	RequestsFrom string `mapstructure:"requests_from"`
+
+	// MetricPrefix is put before the names of the istio_* metrics that come from access logs.
+	MetricPrefix string `mapstructure:"metric_prefix"`
+
+	// Stats says which of Envoy's stats are kept.
+	Stats StatsConfig `mapstructure:"stats"`
+
+	// Storage is the storage extension that keeps what coverage has to know of the time before a restart; unset: nothing is kept.
+	Storage *component.ID `mapstructure:"storage"`
+
 	// Series bounds the metrics.
 	Series SeriesConfig `mapstructure:"series"`
 
@@ -43,8 +62,22 @@ type IDCConfig struct {
 
 // SeriesConfig bounds the label sets kept.
 type SeriesConfig struct {
-	Max  int           `mapstructure:"max"`  // label sets; what is beyond is counted as "other"
-	Idle time.Duration `mapstructure:"idle"` // one without requests for so long is dropped
+	Max  int           `mapstructure:"max"`         // label sets; what is beyond is counted as "other"
+	Idle time.Duration `mapstructure:"idle"`        // one without requests for so long is dropped
+	Drop []string      `mapstructure:"drop_labels"` // labels that istio_* metrics are counted without
+}
+
+// StatsConfig has regular expressions that are matched against a stat's whole name, such as cluster.upstream_rq_total.
+type StatsConfig struct {
+	Include []string `mapstructure:"include"` // empty: all
+	Exclude []string `mapstructure:"exclude"` // wins over include
+}
+
+// AttributeConfig has one of its fields set.
+type AttributeConfig struct {
+	Metadata string `mapstructure:"metadata"` // a key of the node's metadata, LABELS/name for one of its labels
+	Header   string `mapstructure:"header"`   // a logged request or response header
+	Tag      string `mapstructure:"tag"`      // a custom tag
 }
 
 func defaultConfig() *Config {
@@ -62,7 +95,7 @@ func defaultConfig() *Config {
 		host = mesh.Unknown
 	}
 	return &Config{
-		ServerConfig: server, FlushInterval: 5 * time.Second, Gateway: host,
+		ServerConfig: server, FlushInterval: 5 * time.Second, Gateway: host, AccessLogs: "errors", RequestsFrom: "als",
 		Series: SeriesConfig{Max: 20000, Idle: 15 * time.Minute},
 	}
 }
@@ -84,6 +117,7 @@ func (c *Config) Validate() error {
 	default:
 		check(false, "idc::locality: %q: must be region, zone or sub_zone", c.IDC.Locality)
 	}
+	check(c.RequestsFrom == "als" || c.RequestsFrom == "stats", "requests_from: %q: must be als or stats", c.RequestsFrom)
 	for name, reporter := range c.Reporters {
 		check(reporter == "source" || reporter == "destination", "reporters::%s: %q: must be source or destination", name, reporter)
 	}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
@@ -16,7 +15,7 @@ import (
 // BenchmarkMetrics is one flush of some 900 series: written as OTLP and encoded.
 func BenchmarkMetrics(b *testing.B) {
 	c := defaultConfig()
-	r, err := newReceiver(receivertest.NewNopSettings(NewFactory().Type()), c, consumertest.NewNop())
+	r, err := newReceiver(receivertest.NewNopSettings(NewFactory().Type()), c)
 	require.NoError(b, err)
 	messages, err := alsload.Messages(1, 64, alsload.Shape{})
 	require.NoError(b, err)

@@ -35,7 +35,8 @@ const requestBytes = 2 << 20
 type envoyReceiver struct {
 	config     *Config
 	set        receiver.Settings
-	next       consumer.Metrics
+	next       consumer.Metrics // nil: no pipeline of this kind
+	nextLogs   consumer.Logs    // nil: no pipeline of this kind
 	report     *receiverhelper.ObsReport
 	aggregator *mesh.Aggregator
 	idc        mesh.IDCSource
@@ -47,7 +48,7 @@ type envoyReceiver struct {
 	tasks  sync.WaitGroup
 }
 
-func newReceiver(set receiver.Settings, c *Config, next consumer.Metrics) (*envoyReceiver, error) {
+func newReceiver(set receiver.Settings, c *Config) (*envoyReceiver, error) {
 	report, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
 		ReceiverID: set.ID, Transport: "grpc", ReceiverCreateSettings: set,
 	})
@@ -55,7 +56,7 @@ func newReceiver(set receiver.Settings, c *Config, next consumer.Metrics) (*envo
 		return nil, err
 	}
 	return &envoyReceiver{
-		config: c, set: set, next: next, report: report, idc: mesh.IDCSource(c.IDC),
+		config: c, set: set, report: report, idc: mesh.IDCSource(c.IDC),
 		aggregator: mesh.New(mesh.Options{MaxSeries: c.Series.Max, Idle: c.Series.Idle, Reporters: c.Reporters}, time.Now()),
 	}, nil
 }
@@ -133,6 +134,9 @@ func (r *envoyReceiver) flushUntil(ctx context.Context) {
 
 func (r *envoyReceiver) flush(ctx context.Context, now time.Time) error {
 	return r.aggregator.Flush(now, requestBytes, weight, func(batch []mesh.Series) error {
+		if r.next == nil {
+			return nil
+		}
 		metrics := r.metrics(batch, now)
 		op := r.report.StartMetricsOp(ctx)
 		err := r.next.ConsumeMetrics(ctx, metrics)

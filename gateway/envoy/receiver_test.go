@@ -64,8 +64,9 @@ func start(t *testing.T, next consumer.Metrics, change func(*Config)) (*envoyRec
 		change(c)
 	}
 	require.NoError(t, c.Validate())
-	r, err := newReceiver(receivertest.NewNopSettings(NewFactory().Type()), c, next)
+	r, err := newReceiver(receivertest.NewNopSettings(NewFactory().Type()), c)
 	require.NoError(t, err)
+	r.next = next
 	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
 	t.Cleanup(func() { _ = r.Shutdown(context.Background()) })
 	conn, err := grpc.NewClient(c.NetAddr.Endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -206,7 +207,7 @@ func TestPortInUseNamesTheKey(t *testing.T) {
 	c.NetAddr.Endpoint = first.config.NetAddr.Endpoint
 	set := receivertest.NewNopSettings(NewFactory().Type())
 	set.ID = component.NewID(NewFactory().Type())
-	r, err := newReceiver(set, c, consumertest.NewNop())
+	r, err := newReceiver(set, c)
 	require.NoError(t, err)
 	err = r.Start(t.Context(), componenttest.NewNopHost())
 	require.ErrorContains(t, err, c.NetAddr.Endpoint)

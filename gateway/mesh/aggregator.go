@@ -3,6 +3,7 @@ package mesh
 import (
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unique"
 )
@@ -27,6 +28,7 @@ type Aggregator struct {
 	started        time.Time
 	otherService   unique.Handle[Service]
 	unknownService unique.Handle[Service]
+	observer       atomic.Pointer[Observer]
 
 	mu          sync.Mutex
 	streams     map[*Stream]struct{}

@@ -18,8 +18,9 @@ type Node struct {
 	ID      string
 	LogName string
 	IDC     string
-	peer    Peer     // the workload it belongs to
-	ips     []string // where that workload listens
+	peer    Peer              // the workload it belongs to
+	ips     []string          // where that workload listens
+	meta    map[string]string // texts of its metadata, and of LABELS as "LABELS/name"
 }
 
 // ErrNoIdentity is returned for a stream whose first message does not say who sends it.
@@ -70,7 +71,30 @@ func ReadNode(message []byte, idc IDCSource) (Node, error) {
 			peer[i] = ""
 		}
 	}
-	return Node{ID: n.GetId(), LogName: id.GetLogName(), IDC: idc.of(n), peer: peer, ips: nodeIPs(n)}, nil
+	return Node{ID: n.GetId(), LogName: id.GetLogName(), IDC: idc.of(n), peer: peer, ips: nodeIPs(n), meta: texts(meta, labels)}, nil
+}
+
+// App and Version are those of the workload that the node belongs to; empty: unknown.
+func (n *Node) App() string     { return n.peer[app] }
+func (n *Node) Version() string { return n.peer[version] }
+
+// Workload and Namespace are those of the workload that the node belongs to; empty: unknown.
+func (n *Node) Workload() string  { return n.peer[workload] }
+func (n *Node) Namespace() string { return n.peer[namespace] }
+
+// Metadata is a text of the node's metadata by its key, or, by "LABELS/name", one of its labels; "" without.
+func (n *Node) Metadata(key string) string { return n.meta[key] }
+
+func texts(meta, labels map[string]*structpb.Value) map[string]string {
+	kept := make(map[string]string, len(meta)+len(labels))
+	for prefix, fields := range map[string]map[string]*structpb.Value{"": meta, "LABELS/": labels} {
+		for name, value := range fields {
+			if text := value.GetStringValue(); text != "" && validLabel(text) {
+				kept[prefix+name] = text
+			}
+		}
+	}
+	return kept
 }
 
 func (s IDCSource) of(n *corev3.Node) string {

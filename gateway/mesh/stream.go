@@ -134,6 +134,9 @@ func (s *Stream) http(b []byte) {
 		return
 	}
 	s.stats.Counted++
+	if o := s.aggregator.observer.Load(); o != nil {
+		s.observe(o, b, k, false)
+	}
 	n := s.series[k]
 	if n == nil {
 		if len(s.series) >= maxStreamSeries {
