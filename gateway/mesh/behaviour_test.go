@@ -149,7 +149,7 @@ func TestEnvoyIntermediateEntries(t *testing.T) {
 	var messages []*accesslogv3.StreamAccessLogsMessage
 	for i, e := range of {
 		common, last := e.GetCommonProperties(), i == len(of)-1
-		if common.GetIntermediateLogEntry() == last || (common.GetDuration() != nil) != last || (e.GetResponse().GetResponseCode() != nil) != last {
+		if (common.GetAccessLogType() == accesslogdatav3.AccessLogType_DownstreamEnd) != last || (common.GetDuration() != nil) != last || (e.GetResponse().GetResponseCode() != nil) != last {
 			t.Errorf("entry %d: %v", i, e)
 		}
 		if common.GetStreamId() != of[0].GetCommonProperties().GetStreamId() {
