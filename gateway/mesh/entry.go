@@ -9,8 +9,10 @@ type entry struct {
 	intermediate bool
 	code         uint32
 	flags        Flags
+	start        duration // since the epoch
 	duration     duration
 	lastTx       duration // time_to_last_downstream_tx_byte
+	attempts     uint32   // upstream_request_attempt_count
 	received     uint64   // downstream wire bytes
 	sent         uint64
 
@@ -18,6 +20,7 @@ type entry struct {
 	contentType                        []byte // request header
 	grpcHeader, grpcTrailer            []byte // grpc-status
 	upstream                           address
+	streamID                           []byte // of a request or connection, in all of its entries
 
 	later             struct{ local, remote, tls []byte } // not read yet
 	local             address                             // readLocal: where the downstream connection was accepted
@@ -73,6 +76,8 @@ func (e *entry) common(b []byte) bool {
 			ok = once(&e.later.local, c.sub()) && ok
 		case 4<<3 | length:
 			ok = once(&e.later.tls, c.sub()) && ok
+		case 5<<3 | length:
+			ok = e.start.unmarshal(c.sub()) && ok
 		case 12<<3 | length:
 			ok = e.lastTx.unmarshal(c.sub()) && ok
 		case 13<<3 | length:
@@ -93,6 +98,10 @@ func (e *entry) common(b []byte) bool {
 			ok = e.customTag(c.sub()) && ok
 		case 23<<3 | length:
 			ok = e.duration.unmarshal(c.sub()) && ok
+		case 24<<3 | varint:
+			e.attempts = uint32(c.val)
+		case 26<<3 | length:
+			e.streamID = c.sub()
 		case 27<<3 | varint:
 			e.intermediate = c.val != 0
 		case 29<<3 | varint:

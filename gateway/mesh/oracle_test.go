@@ -17,7 +17,9 @@ type fields struct {
 	Intermediate                         bool
 	Code                                 uint32
 	Flags                                Flags
-	Duration, LastTx                     duration
+	Start, Duration, LastTx              duration
+	Attempts                             uint32
+	StreamID                             string
 	Received, Sent                       uint64
 	Cluster, Route, Authority, Details   string
 	ContentType, GRPCHeader, GRPCTrailer string
@@ -36,7 +38,7 @@ func walked(b []byte) (f fields, ok bool) {
 	}
 	e.flags.addDetails(e.details)
 	f = fields{
-		LogType: e.logType, Intermediate: e.intermediate, Code: e.code, Flags: e.flags, Duration: e.duration, LastTx: e.lastTx,
+		LogType: e.logType, Intermediate: e.intermediate, Code: e.code, Flags: e.flags, Start: e.start, Attempts: e.attempts, StreamID: string(e.streamID), Duration: e.duration, LastTx: e.lastTx,
 		Received: e.received, Sent: e.sent, Cluster: string(e.cluster), Route: string(e.route), Authority: string(e.authority),
 		Details: string(e.details), ContentType: string(e.contentType), GRPCHeader: string(e.grpcHeader), GRPCTrailer: string(e.grpcTrailer),
 		PeerSAN: string(e.peerSAN), LocalSAN: string(e.localSAN),
@@ -66,7 +68,8 @@ func generated(b []byte) (f fields, ok bool) {
 	tls := c.GetTlsProperties()
 	f = fields{
 		LogType: int32(c.GetAccessLogType()), Code: r.GetResponseCode().GetValue(),
-		Flags: oracleFlags(c.GetResponseFlags()), Duration: oracleDuration(c.GetDuration()), LastTx: oracleDuration(c.GetTimeToLastDownstreamTxByte()),
+		Flags: oracleFlags(c.GetResponseFlags()), Start: duration{seconds: c.GetStartTime().GetSeconds(), nanos: c.GetStartTime().GetNanos(), set: c.GetStartTime() != nil},
+		Attempts: c.GetUpstreamRequestAttemptCount(), StreamID: c.GetStreamId(), Duration: oracleDuration(c.GetDuration()), LastTx: oracleDuration(c.GetTimeToLastDownstreamTxByte()),
 		Received: c.GetDownstreamWireBytesReceived(), Sent: c.GetDownstreamWireBytesSent(),
 		Cluster: c.GetUpstreamCluster(), Route: c.GetRouteName(), Authority: q.GetAuthority(), Details: r.GetResponseCodeDetails(),
 		ContentType: q.GetRequestHeaders()["content-type"], GRPCHeader: r.GetResponseHeaders()["grpc-status"], GRPCTrailer: r.GetResponseTrailers()["grpc-status"],
