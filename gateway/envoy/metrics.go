@@ -14,15 +14,25 @@ func (r *envoyReceiver) metrics(batch []mesh.Series, now time.Time) pmetric.Metr
 	metrics := pmetric.NewMetrics()
 	scope := metrics.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty()
 	scope.Scope().SetName("github.com/lockkeeper/lockkeeper/gateway/envoy")
-	families := scope.Metrics()
-	families.EnsureCapacity(4)
+	connections := 0
+	for i := range batch {
+		if batch[i].TCP {
+			connections++
+		}
+	}
+	at := pcommon.NewTimestampFromTime(now)
+	if requests := len(batch) - connections; requests > 0 {
+		r.addRequests(scope.Metrics(), batch, requests, at)
+	}
+	if connections > 0 {
+		r.addConnections(scope.Metrics(), batch, connections, at)
+	}
+	return metrics
+}
 
-	requests := families.AppendEmpty()
-	requests.SetName("istio_requests_total")
-	counter := requests.SetEmptySum()
-	counter.SetIsMonotonic(true)
-	counter.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
-	counter.DataPoints().EnsureCapacity(len(batch))
+// addRequests writes the n series of a batch that are of requests.
+func (r *envoyReceiver) addRequests(families pmetric.MetricSlice, batch []mesh.Series, n int, at pcommon.Timestamp) {
+	counter := addCounter(families, "istio_requests_total", n)
 	var histograms [3]pmetric.HistogramDataPointSlice
 	for i, name := range [...]string{"istio_request_duration_milliseconds", "istio_request_bytes", "istio_response_bytes"} {
 		family := families.AppendEmpty()
@@ -30,28 +40,61 @@ func (r *envoyReceiver) metrics(batch []mesh.Series, now time.Time) pmetric.Metr
 		histogram := family.SetEmptyHistogram()
 		histogram.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
 		histograms[i] = histogram.DataPoints()
-		histograms[i].EnsureCapacity(len(batch))
+		histograms[i].EnsureCapacity(n)
 	}
-
-	at := pcommon.NewTimestampFromTime(now)
 	for i := range batch {
 		s := &batch[i]
+		if s.TCP {
+			continue
+		}
 		start := pcommon.NewTimestampFromTime(s.Start)
 		if s.New {
-			r.addRequests(counter.DataPoints().AppendEmpty(), s.Labels, start, start, 0)
+			r.addValue(counter.AppendEmpty(), s.Labels, start, start, 0)
 			for i := range histograms {
 				r.addHistogram(histograms[i].AppendEmpty(), s.Labels, start, start, &mesh.Distribution{})
 			}
 		}
-		r.addRequests(counter.DataPoints().AppendEmpty(), s.Labels, start, at, s.Requests)
+		r.addValue(counter.AppendEmpty(), s.Labels, start, at, s.Requests)
 		for i := range histograms {
 			r.addHistogram(histograms[i].AppendEmpty(), s.Labels, start, at, &s.Distributions[i])
 		}
 	}
-	return metrics
 }
 
-func (r *envoyReceiver) addRequests(p pmetric.NumberDataPoint, labels []mesh.Label, start, at pcommon.Timestamp, n uint64) {
+// addConnections writes the n series of a batch that are of TCP connections.
+func (r *envoyReceiver) addConnections(families pmetric.MetricSlice, batch []mesh.Series, n int, at pcommon.Timestamp) {
+	var counters [4]pmetric.NumberDataPointSlice
+	for i, name := range [...]string{
+		"istio_tcp_connections_opened_total", "istio_tcp_connections_closed_total", "istio_tcp_received_bytes_total", "istio_tcp_sent_bytes_total",
+	} {
+		counters[i] = addCounter(families, name, n)
+	}
+	for i := range batch {
+		s := &batch[i]
+		if !s.TCP {
+			continue
+		}
+		start := pcommon.NewTimestampFromTime(s.Start)
+		for i, v := range [...]uint64{s.Opened, s.Requests, s.Received, s.Sent} {
+			if s.New {
+				r.addValue(counters[i].AppendEmpty(), s.Labels, start, start, 0)
+			}
+			r.addValue(counters[i].AppendEmpty(), s.Labels, start, at, v)
+		}
+	}
+}
+
+func addCounter(families pmetric.MetricSlice, name string, points int) pmetric.NumberDataPointSlice {
+	family := families.AppendEmpty()
+	family.SetName(name)
+	counter := family.SetEmptySum()
+	counter.SetIsMonotonic(true)
+	counter.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	counter.DataPoints().EnsureCapacity(points)
+	return counter.DataPoints()
+}
+
+func (r *envoyReceiver) addValue(p pmetric.NumberDataPoint, labels []mesh.Label, start, at pcommon.Timestamp, n uint64) {
 	r.addLabels(p.Attributes(), labels)
 	p.SetStartTimestamp(start)
 	p.SetTimestamp(at)
@@ -81,13 +124,16 @@ func (r *envoyReceiver) addLabels(attributes pcommon.Map, labels []mesh.Label) {
 	attributes.PutStr("gateway", r.config.Gateway)
 }
 
-// weight estimates the bytes of a series in OTLP: its labels once for each of four points, and three histograms.
+// weight estimates the bytes of a series in OTLP: its labels once for each of four points and, of requests, three histograms.
 func weight(s *mesh.Series) int {
 	labels := 64 // gateway
 	for _, l := range s.Labels {
 		labels += len(l.Name) + len(l.Value) + 10
 	}
-	bytes := 4*(labels+32) + 3*(8*(19+20)+32)
+	bytes := 4 * (labels + 32)
+	if !s.TCP {
+		bytes += 3 * (8*(19+20) + 32)
+	}
 	if s.New {
 		return 2 * bytes
 	}

@@ -31,7 +31,8 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 	refused := counter("lockkeeper_als_streams_refused_total", "Access-log streams ended because of what they sent.")
 	streams := gauge("lockkeeper_als_streams", "Open access-log streams.")
 	series := gauge("lockkeeper_series", "Label sets kept.")
-	overflow := counter("lockkeeper_series_overflow_total", "Requests counted as other, because series::max was reached.")
+	overflow := counter("lockkeeper_series_overflow_total", "Requests and connections counted as other, because series::max was reached.")
+	untracked := counter("lockkeeper_tcp_untracked_total", "Entries of open TCP connections that are counted only at their end, because too many are open.")
 	unknown := counter("lockkeeper_unknown_total", "Counted entries of which something could not be told, by what.")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 			o.ObserveInt64(entries, int64(s.Counted), metric.WithAttributes(node))
 			o.ObserveInt64(malformed, int64(s.Malformed), metric.WithAttributes(node))
 			o.ObserveInt64(skipped, int64(s.Intermediate), metric.WithAttributes(node, attribute.String("reason", "intermediate")))
-			o.ObserveInt64(skipped, int64(s.TCP), metric.WithAttributes(node, attribute.String("reason", "tcp")))
+			o.ObserveInt64(skipped, int64(s.UDP), metric.WithAttributes(node, attribute.String("reason", "udp")))
 		}
 		for i, what := range mesh.UnknownNames() {
 			o.ObserveInt64(unknown, int64(t.All.Unknown[i]), metric.WithAttributes(attribute.String("what", what)))
@@ -52,6 +53,7 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 		o.ObserveInt64(streams, int64(t.Streams))
 		o.ObserveInt64(series, int64(t.Series))
 		o.ObserveInt64(overflow, int64(t.Overflow))
+		o.ObserveInt64(untracked, int64(t.Untracked))
 		return nil
 	}, all...)
 }

@@ -25,6 +25,7 @@ type Aggregator struct {
 	bounds         [bucketCount - 1]float64
 	seed           maphash.Seed
 	addresses      addresses
+	connections    connections
 	started        time.Time
 	otherService   unique.Handle[Service]
 	unknownService unique.Handle[Service]
@@ -58,6 +59,7 @@ func New(o Options, now time.Time) *Aggregator {
 	return &Aggregator{
 		options: o, bounds: Bounds(), seed: maphash.MakeSeed(), started: now, lastFlush: now, swept: now, merged: now,
 		addresses:      addresses{known: map[place]resident{}, max: 4 * o.MaxSeries},
+		connections:    connections{known: map[uint64]connection{}, max: maxConnections, now: now},
 		otherService:   unique.Make(Service{Host: Other, Name: Other, Namespace: Other}),
 		unknownService: unique.Make(Service{}),
 		streams:        map[*Stream]struct{}{}, open: map[string]int{}, series: map[key]*series{}, edges: map[edgeKey]*edge{},
@@ -151,7 +153,7 @@ func (a *Aggregator) seriesOf(c *counts) *series {
 		e = &edge{key: id}
 		a.edges[id] = e
 	}
-	s := &series{Series: Series{Labels: k.labels(), Start: a.lastFlush, New: true}, key: k, edge: e}
+	s := &series{Series: Series{Labels: k.labels(), Start: a.lastFlush, New: true, TCP: k.protocol == protocolTCP}, key: k, edge: e}
 	a.series[k] = s
 	return s
 }
@@ -162,6 +164,9 @@ func (a *Aggregator) overflowKey(k key) key {
 	other := key{
 		source: unique.Make(peer), destination: unique.Make(peer), service: a.otherService, idc: unique.Make(Other),
 		sourcePrincipal: unique.Make(Other), destinationPrincipal: unique.Make(Other), grpc: noGRPCStatus,
+	}
+	if k.protocol == protocolTCP { // other metrics than those of requests
+		other.protocol = protocolTCP
 	}
 	if len(a.series) < a.options.MaxSeries+1000 {
 		other.reporter, other.code, other.flags = k.reporter, k.code, k.flags

@@ -5,16 +5,12 @@ import "bytes"
 // entry is what is read of one HTTPAccessLogEntry. Slices alias the received bytes. The zero value of a field means
 // that Envoy did not send it.
 type entry struct {
-	logType      int32 // envoy.data.accesslog.v3.AccessLogType
-	intermediate bool
-	code         uint32
-	flags        Flags
-	start        duration // since the epoch
-	duration     duration
-	lastTx       duration // time_to_last_downstream_tx_byte
-	attempts     uint32   // upstream_request_attempt_count
-	received     uint64   // downstream wire bytes
-	sent         uint64
+	logType                 int32 // envoy.data.accesslog.v3.AccessLogType
+	tcp, intermediate       bool
+	code, attempts          uint32 // attempts: upstream_request_attempt_count
+	flags                   Flags
+	start, duration, lastTx duration // since the epoch; of all; to the last byte to downstream
+	received, sent          uint64   // downstream wire bytes; of TCP the payload's, if told
 
 	cluster, route, authority, details []byte
 	contentType                        []byte // request header

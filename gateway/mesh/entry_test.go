@@ -71,47 +71,65 @@ func marshal(tb testing.TB, m proto.Message) []byte {
 	return b
 }
 
+// entries are the log entries of messages, HTTP's or TCP's.
+func entries(messages []*accesslogv3.StreamAccessLogsMessage, tcp bool) (all []proto.Message) {
+	for _, m := range messages {
+		if tcp {
+			for _, e := range m.GetTcpLogs().GetLogEntry() {
+				all = append(all, e)
+			}
+			continue
+		}
+		for _, e := range m.GetHttpLogs().GetLogEntry() {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
 func TestWalkReadsRecordedEntriesAsGeneratedTypesDo(t *testing.T) {
-	n := 0
-	for file, messages := range corpus(t) {
-		for _, m := range messages {
-			for _, e := range m.GetHttpLogs().GetLogEntry() {
+	f := func(tcp bool, atLeast int) {
+		t.Helper()
+		n := 0
+		for file, messages := range corpus(t) {
+			for _, e := range entries(messages, tcp) {
 				b := marshal(t, e)
-				got, ok := walked(b)
+				got, ok := walked(b, tcp)
 				if !ok {
 					t.Fatalf("%s: the walk calls %v malformed", file, e)
 				}
-				want, _ := generated(b)
+				want, _ := generated(b, tcp)
 				if diff := cmp.Diff(want, got, cmpopts.EquateComparable(duration{})); diff != "" {
 					t.Errorf("%s (-generated +walk):\n%s", file, diff)
 				}
 				n++
 			}
 		}
-	}
-	if n < 100 {
-		t.Errorf("only %d recorded entries", n)
-	}
-}
-
-// FuzzWalk holds two things: what both the walk and the generated types can read, they read alike; and whatever the generated
-// types can read and write again, the walk can read.
-func FuzzWalk(f *testing.F) {
-	for _, messages := range corpus(f) {
-		for _, m := range messages {
-			for _, e := range m.GetHttpLogs().GetLogEntry() {
-				f.Add(marshal(f, e))
-			}
+		if n < atLeast {
+			t.Errorf("only %d recorded entries", n)
 		}
 	}
-	for _, m := range loaded(f) { // peers as Structs, TLS: what the recordings lack
-		for _, e := range m.GetHttpLogs().GetLogEntry() {
+	f(false, 100)
+	f(true, 18)
+}
+
+// FuzzWalk and FuzzWalkTCP hold two things: what both the walk and the generated types can read, they read alike; and whatever
+// the generated types can read and write again, the walk can read.
+func FuzzWalk(f *testing.F)    { fuzzWalk(f, false) }
+func FuzzWalkTCP(f *testing.F) { fuzzWalk(f, true) }
+
+func fuzzWalk(f *testing.F, tcp bool) {
+	for _, messages := range corpus(f) {
+		for _, e := range entries(messages, tcp) {
 			f.Add(marshal(f, e))
 		}
 	}
+	for _, e := range entries(loaded(f), tcp) { // peers as Structs, TLS: what the recordings lack
+		f.Add(marshal(f, e))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, walkOK := walked(b)
-		want, generatedOK := generated(b)
+		got, walkOK := walked(b, tcp)
+		want, generatedOK := generated(b, tcp)
 		if walkOK && generatedOK {
 			if diff := cmp.Diff(want, got, cmpopts.EquateComparable(duration{})); diff != "" {
 				t.Errorf("(-generated +walk):\n%s", diff)
@@ -120,9 +138,9 @@ func FuzzWalk(f *testing.F) {
 		if !generatedOK {
 			return
 		}
-		canonical := rewrite(t, b)
-		got, walkOK = walked(canonical)
-		if want, generatedOK = generated(canonical); !walkOK || !generatedOK {
+		canonical := rewrite(t, b, tcp)
+		got, walkOK = walked(canonical, tcp)
+		if want, generatedOK = generated(canonical, tcp); !walkOK || !generatedOK {
 			t.Fatalf("walk %v, generated %v on what the generated types wrote", walkOK, generatedOK)
 		}
 		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(duration{})); diff != "" {
@@ -132,10 +150,16 @@ func FuzzWalk(f *testing.F) {
 }
 
 // rewrite decodes an entry by the generated types and encodes it again, without unknown fields and down to the peers in Anys.
-func rewrite(t *testing.T, b []byte) []byte {
-	var e accesslogdatav3.HTTPAccessLogEntry
+func rewrite(t *testing.T, b []byte, tcp bool) []byte {
+	var e interface {
+		proto.Message
+		GetCommonProperties() *accesslogdatav3.AccessLogCommon
+	} = &accesslogdatav3.HTTPAccessLogEntry{}
+	if tcp {
+		e = &accesslogdatav3.TCPAccessLogEntry{}
+	}
 	discard := proto.UnmarshalOptions{DiscardUnknown: true}
-	if err := discard.Unmarshal(b, &e); err != nil {
+	if err := discard.Unmarshal(b, e); err != nil {
 		t.Fatal(err)
 	}
 	for _, state := range e.GetCommonProperties().GetFilterStateObjects() {
@@ -145,7 +169,7 @@ func rewrite(t *testing.T, b []byte) []byte {
 			}
 		}
 	}
-	return marshal(t, &e)
+	return marshal(t, e)
 }
 
 func loaded(tb testing.TB) []*accesslogv3.StreamAccessLogsMessage {

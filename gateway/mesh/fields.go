@@ -1,5 +1,7 @@
 package mesh
 
+import "time"
+
 type duration struct {
 	seconds int64
 	nanos   int32
@@ -10,6 +12,9 @@ type duration struct {
 func (d duration) milliseconds() float64 {
 	return max(0, float64(d.seconds)*1e3+float64(d.nanos)/1e6)
 }
+
+// time is the timestamp whose fields are d's.
+func (d duration) time() time.Time { return time.Unix(d.seconds, int64(d.nanos)) }
 
 func (d *duration) unmarshal(b []byte) bool {
 	c := cursor{b: b}

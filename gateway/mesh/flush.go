@@ -28,9 +28,9 @@ func (a *Aggregator) Flush(now time.Time, maxWeight int, weight func(*Series) in
 			n++
 		}
 		batch = a.snapshot(batch[:0], due[:n])
-		if err := export(batch); err == nil {
-			a.exported(batch, due[:n], now)
-		} else if first == nil {
+		err := export(batch)
+		a.exported(due[:n], now, err == nil)
+		if first == nil {
 			first = err
 		}
 		due = due[n:]
@@ -44,6 +44,7 @@ func (a *Aggregator) Flush(now time.Time, maxWeight int, weight func(*Series) in
 func (a *Aggregator) mergeStreams(now time.Time) {
 	a.mu.Lock()
 	a.merged = now
+	a.connections.tick(now)
 	streams := a.openStreams()
 	a.mu.Unlock()
 	for _, s := range streams {
@@ -66,16 +67,20 @@ func (a *Aggregator) snapshot(batch []Series, of []*series) []Series {
 	defer a.mu.Unlock()
 	for _, s := range of {
 		batch = append(batch, s.Series)
+		s.changed = false
 	}
 	return batch
 }
 
-func (a *Aggregator) exported(batch []Series, of []*series, now time.Time) {
+func (a *Aggregator) exported(of []*series, now time.Time, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i, s := range of {
-		s.exported, s.New = now, false
-		s.changed = s.Requests != batch[i].Requests
+	for _, s := range of {
+		if ok {
+			s.exported, s.New = now, false
+		} else {
+			s.changed = true // comes again
+		}
 	}
 }
 
@@ -117,6 +122,7 @@ func (a *Aggregator) sweep(now time.Time) {
 		}
 	}
 	a.addresses.expire(since, a.open)
+	a.connections.expire(now)
 }
 
 // Totals are the figures of an Aggregator since it began.
@@ -125,13 +131,15 @@ type Totals struct {
 	Nodes    map[string]Stats // by node id, without nodes that have been gone for the idle time
 	Streams  int              // open
 	Series   int
-	Overflow uint64 // requests that were counted as "other"
+	Overflow uint64 // requests and connections that were counted as "other"
+
+	Untracked uint64 // intermediate TCP entries that wait for the end of their connection to be counted
 }
 
 // Totals returns the figures as of now.
 func (a *Aggregator) Totals() Totals {
 	a.mu.Lock()
-	t := Totals{Nodes: make(map[string]Stats, len(a.open)), Streams: len(a.streams), Series: len(a.series), Overflow: a.overflow, All: a.gone}
+	t := Totals{Nodes: make(map[string]Stats, len(a.open)), Streams: len(a.streams), Series: len(a.series), Overflow: a.overflow, All: a.gone, Untracked: a.connections.skipped()}
 	for node, stats := range a.closed {
 		t.Nodes[node] = stats.Stats
 	}

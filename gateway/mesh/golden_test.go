@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // streamOf tells the streams of a recording apart: those of two proxies are interleaved, and only their entries' reporter says
 // which is which.
 func streamOf(m *accesslogv3.StreamAccessLogsMessage) string {
-	for _, e := range m.GetHttpLogs().GetLogEntry() {
+	for _, e := range m.GetHttpLogs().GetLogEntry() { // TCP was recorded of one proxy alone
 		return e.GetCommonProperties().GetCustomTags()["reporter"]
 	}
 	return ""
@@ -73,6 +73,9 @@ func text(s *Series) string {
 		if l.Value != Unknown && !(strings.HasSuffix(l.Name, "canonical_revision") && l.Value == "latest") {
 			labels = append(labels, fmt.Sprintf("%s=%q", l.Name, l.Value))
 		}
+	}
+	if s.TCP {
+		return fmt.Sprintf("{%s} opened %d, closed %d, received %d, sent %d", strings.Join(labels, ","), s.Opened, s.Requests, s.Received, s.Sent)
 	}
 	return fmt.Sprintf("{%s} requests %d, request bytes %v, response bytes %v", strings.Join(labels, ","), s.Requests,
 		s.Distributions[requestBytes].Sum, s.Distributions[responseBytes].Sum)

@@ -14,7 +14,9 @@ func (s *Stream) key(e *entry) (k key, ok bool) {
 		flags: e.flags, code: min(e.code, 999), idc: s.idc, reporter: s.reporterOf(e), grpc: grpcStatus(e),
 		sourcePrincipal: s.unknown.principal, destinationPrincipal: s.unknown.principal,
 	}
-	if k.grpc != noGRPCStatus || bytes.HasPrefix(e.contentType, []byte("application/grpc")) {
+	if e.tcp {
+		k.protocol, k.code = protocolTCP, 0
+	} else if k.grpc != noGRPCStatus || bytes.HasPrefix(e.contentType, []byte("application/grpc")) {
 		k.protocol = protocolGRPC
 	}
 	destinationReports := k.reporter == reporterDestination
@@ -43,7 +45,6 @@ func (s *Stream) key(e *entry) (k key, ok bool) {
 	if k.destinationPrincipal, ok = s.principal(e.localSAN, k.destination); !ok {
 		return key{}, false
 	}
-	s.countUnknown(&k)
 	return k, true
 }
 
@@ -144,6 +145,9 @@ func (s *Stream) serviceOf(e *entry) (unique.Handle[Service], bool) {
 	service := newService(host)
 	if through != "" {
 		service.Name = through
+		if len(e.authority) == 0 { // the name of the cluster is no host
+			service.Host = ""
+		}
 	}
 	if len(s.services) >= maxStreamServices {
 		clear(s.services)

@@ -37,9 +37,10 @@ type protocol uint8
 const (
 	protocolHTTP protocol = iota
 	protocolGRPC
+	protocolTCP
 )
 
-func (p protocol) String() string { return [...]string{"http", "grpc"}[p] }
+func (p protocol) String() string { return [...]string{"http", "grpc", "tcp"}[p] }
 
 type security uint8
 
@@ -69,8 +70,12 @@ type key struct {
 	security                              security
 }
 
-// failure tells whether the requests of a series failed: no response code, a 5xx, a gRPC status but OK, or a flag.
+// failure tells whether the requests or connections of a series failed: a flag or, of requests, no response code, a 5xx, or a
+// gRPC status but OK.
 func (k *key) failure() bool {
+	if k.protocol == protocolTCP {
+		return k.flags.failure()
+	}
 	return k.code == 0 || k.code >= 500 || k.grpc > 0 || k.flags.failure()
 }
 
@@ -102,7 +107,9 @@ func (k *key) labels() []Label {
 	add("destination_service_name", cmp.Or(service.Name, Unknown))
 	add("destination_service_namespace", cmp.Or(service.Namespace, destination[namespace], Unknown))
 	add("request_protocol", k.protocol.String())
-	add("response_code", strconv.FormatUint(uint64(k.code), 10))
+	if k.protocol != protocolTCP {
+		add("response_code", strconv.FormatUint(uint64(k.code), 10))
+	}
 	if k.grpc != noGRPCStatus {
 		add("grpc_response_status", strconv.Itoa(int(k.grpc)))
 	}

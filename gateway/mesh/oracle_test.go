@@ -31,9 +31,13 @@ type fields struct {
 }
 
 // walked reads b by the walk; ok is false when the walk calls it malformed.
-func walked(b []byte) (f fields, ok bool) {
+func walked(b []byte, tcp bool) (f fields, ok bool) {
 	var e entry
-	if !e.unmarshal(b) || !e.readLocal() || !e.readRemote() || !e.readTLS() {
+	unmarshal := e.unmarshal
+	if tcp {
+		unmarshal = e.unmarshalTCP
+	}
+	if !unmarshal(b) || !e.readLocal() || !e.readRemote() || !e.readTLS() {
 		return f, false
 	}
 	e.flags.addDetails(e.details)
@@ -59,9 +63,16 @@ func walked(b []byte) (f fields, ok bool) {
 }
 
 // generated reads b by Envoy's generated types; ok is false when these, or those inside an Any that is read, call it malformed.
-func generated(b []byte) (f fields, ok bool) {
+func generated(b []byte, tcp bool) (f fields, ok bool) {
 	var e accesslogdatav3.HTTPAccessLogEntry
-	if proto.Unmarshal(b, &e) != nil {
+	var connection accesslogdatav3.TCPAccessLogEntry
+	if tcp {
+		ok = proto.Unmarshal(b, &connection) == nil
+		e.CommonProperties = connection.CommonProperties
+	} else {
+		ok = proto.Unmarshal(b, &e) == nil
+	}
+	if !ok {
 		return f, false
 	}
 	c, q, r := e.GetCommonProperties(), e.GetRequest(), e.GetResponse()
@@ -80,6 +91,9 @@ func generated(b []byte) (f fields, ok bool) {
 	f.Intermediate = c.GetIntermediateLogEntry()
 	if strings.HasPrefix(f.Details, "unconditional_drop_overload") {
 		f.Flags |= 1 << flagDropOverload
+	}
+	if p := connection.GetConnectionProperties(); p != nil {
+		f.Received, f.Sent = p.GetReceivedBytes(), p.GetSentBytes()
 	}
 	f.Upstream, f.UpstreamPort = oracleAddress(c.GetUpstreamRemoteAddress())
 	f.Remote, f.RemotePort = oracleAddress(c.GetDownstreamDirectRemoteAddress())

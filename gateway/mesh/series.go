@@ -20,8 +20,12 @@ type Distribution struct {
 type Series struct {
 	Labels        []Label // shared: not to be changed
 	Start         time.Time
-	New           bool // exported for the first time: its zero at Start has to be written, too
-	Requests      uint64
+	New           bool                            // exported for the first time: its zero at Start has to be written, too
+	TCP           bool                            // of connections: Distributions are empty
+	Requests      uint64                          // of TCP: connections closed
+	Opened        uint64                          // TCP connections
+	Received      uint64                          // bytes of TCP connections from downstream
+	Sent          uint64                          // bytes of TCP connections to downstream
 	Distributions [distributionCount]Distribution // duration in milliseconds, request bytes, response bytes
 }
 
@@ -38,7 +42,9 @@ type series struct {
 // counts is what one stream has seen of a series since its last merge.
 type counts struct {
 	key           key
-	requests      uint32
+	dirty         bool   // not empty
+	requests      uint32 // or connections closed
+	traffic       traffic
 	distributions [distributionCount]struct {
 		buckets [bucketCount]uint32
 		sum     float64
@@ -58,9 +64,19 @@ func (c *counts) add(bounds *[bucketCount - 1]float64, e *entry) {
 	}
 }
 
+func (c *counts) addTraffic(t traffic) {
+	c.requests += t.closed
+	c.traffic.opened += t.opened
+	c.traffic.received += t.received
+	c.traffic.sent += t.sent
+}
+
 // merge adds what a stream counted, and resets that.
 func (s *series) merge(c *counts) {
 	s.Requests += uint64(c.requests)
+	s.Opened += uint64(c.traffic.opened)
+	s.Received += c.traffic.received
+	s.Sent += c.traffic.sent
 	for i := range c.distributions {
 		from, to := &c.distributions[i], &s.Distributions[i]
 		for b, n := range from.buckets {

@@ -48,8 +48,8 @@ type Stream struct {
 type Stats struct {
 	Counted      uint64 // in series
 	Malformed    uint64
-	Intermediate uint64 // not the final entry of a request
-	TCP          uint64 // not counted yet
+	Intermediate uint64 // not the final entry of a request or connection; of connections it may add bytes
+	UDP          uint64 // of a UDP session
 	Unknown      [unknownCount]uint64
 }
 
@@ -71,7 +71,7 @@ func (s *Stats) add(o *Stats) {
 	s.Counted += o.Counted
 	s.Malformed += o.Malformed
 	s.Intermediate += o.Intermediate
-	s.TCP += o.TCP
+	s.UDP += o.UDP
 	for i, n := range o.Unknown {
 		s.Unknown[i] += n
 	}
@@ -79,8 +79,14 @@ func (s *Stats) add(o *Stats) {
 
 // Access log types, from envoy.data.accesslog.v3.AccessLogType. Envoys before 1.26 send none.
 const (
-	typeNotSet        = 0
-	typeDownstreamEnd = 6
+	typeNotSet               = 0
+	typeTCPUpstreamConnected = 1
+	typeTCPPeriodic          = 2
+	typeTCPConnectionEnd     = 3
+	typeDownstreamEnd        = 6
+	typeUDPTunnelConnected   = 11
+	typeUDPPeriodic          = 12
+	typeUDPSessionEnd        = 13
 )
 
 // Add reads a StreamAccessLogsMessage. The bytes may be reused as soon as it returns. A malformed entry is counted and
@@ -104,7 +110,9 @@ func (s *Stream) Add(message []byte) error {
 		case 3<<3 | length:
 			logs := cursor{b: c.sub()}
 			for logs.next() {
-				s.stats.TCP++
+				if logs.tag == 1<<3|length {
+					s.tcp(logs.sub())
+				}
 			}
 			if logs.bad {
 				return ErrMalformed
@@ -134,9 +142,15 @@ func (s *Stream) http(b []byte) {
 		return
 	}
 	s.stats.Counted++
+	s.countUnknown(&k)
 	if o := s.aggregator.observer.Load(); o != nil {
 		s.observe(o, b, k, false)
 	}
+	s.countsOf(k).add(&s.aggregator.bounds, e)
+}
+
+// countsOf returns what the stream counts of a series, to be added to.
+func (s *Stream) countsOf(k key) *counts {
 	n := s.series[k]
 	if n == nil {
 		if len(s.series) >= maxStreamSeries {
@@ -146,10 +160,11 @@ func (s *Stream) http(b []byte) {
 		n = &counts{key: k}
 		s.series[k] = n
 	}
-	if n.requests == 0 {
+	if !n.dirty {
+		n.dirty = true
 		s.dirty = append(s.dirty, n)
 	}
-	n.add(&s.aggregator.bounds, e)
+	return n
 }
 
 // merge hands the counts to the aggregator. s.mu is held.

@@ -1,0 +1,44 @@
+package envoy
+
+import (
+	"testing"
+	"time"
+
+	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"google.golang.org/protobuf/proto"
+)
+
+// sums returns the last value of each counter, summed over its series.
+func sums(sink *consumertest.MetricsSink) map[string]int64 {
+	total := map[string]int64{}
+	for _, m := range sink.AllMetrics() {
+		for _, metric := range m.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
+			for _, p := range metric.Sum().DataPoints().All() {
+				total[metric.Name()] += p.IntValue()
+			}
+		}
+	}
+	return total
+}
+
+func TestConnections(t *testing.T) {
+	sink := &consumertest.MetricsSink{}
+	r, client := start(t, sink, nil)
+	m := proto.CloneOf(recorded(t)[0])
+	m.LogEntries = &accesslogv3.StreamAccessLogsMessage_TcpLogs{TcpLogs: &accesslogv3.StreamAccessLogsMessage_TCPAccessLogEntries{
+		LogEntry: []*accesslogdatav3.TCPAccessLogEntry{{
+			CommonProperties:     &accesslogdatav3.AccessLogCommon{AccessLogType: accesslogdatav3.AccessLogType_TcpConnectionEnd},
+			ConnectionProperties: &accesslogdatav3.ConnectionProperties{ReceivedBytes: 3, SentBytes: 4},
+		}},
+	}}
+	require.NoError(t, send(t, client, []*accesslogv3.StreamAccessLogsMessage{m}))
+	require.Eventually(t, func() bool { return r.aggregator.Totals().Streams == 0 }, 5*time.Second, time.Millisecond)
+	require.NoError(t, r.Shutdown(t.Context()))
+	require.Equal(t, map[string]int64{
+		"istio_tcp_connections_opened_total": 1, "istio_tcp_connections_closed_total": 1,
+		"istio_tcp_received_bytes_total": 3, "istio_tcp_sent_bytes_total": 4,
+	}, sums(sink))
+}
