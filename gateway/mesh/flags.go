@@ -7,82 +7,18 @@ import (
 	"strings"
 )
 
-// Flags is the set of an entry's response flags: bit n is field n of Envoy's ResponseFlags message, and bit
-// flagDropOverload stands for UDO, which Envoy 1.40 writes only into response_code_details.
+// Flags is the set of an entry's response flags: bit n is field n of Envoy's ResponseFlags message. The bits flagDropShare
+// and flagDropOverload stand for DO and UDO, which Envoy 1.40 writes only into response_code_details.
 type Flags uint64
 
 const (
 	flagUnauthorized = 13
 	flagDelay        = 10
 	flagFromCache    = 21
-	flagDropOverload = 63
 	maxFlagField     = 28
+	flagDropShare    = 62
+	flagDropOverload = 63
 )
-
-// flagName is Envoy's short name (%RESPONSE_FLAGS%) of a bit, or "" of a bit that has none.
-func flagName(bit int) string {
-	switch bit {
-	case 1:
-		return "LH"
-	case 2:
-		return "UH"
-	case 3:
-		return "UT"
-	case 4:
-		return "LR"
-	case 5:
-		return "UR"
-	case 6:
-		return "UF"
-	case 7:
-		return "UC"
-	case 8:
-		return "UO"
-	case 9:
-		return "NR"
-	case flagDelay:
-		return "DI"
-	case 11:
-		return "FI"
-	case 12:
-		return "RL"
-	case flagUnauthorized:
-		return "UAEX"
-	case 14:
-		return "RLSE"
-	case 15:
-		return "DC"
-	case 16:
-		return "URX"
-	case 17:
-		return "SI"
-	case 18:
-		return "IH"
-	case 19:
-		return "DPE"
-	case 20:
-		return "UMSDR"
-	case flagFromCache:
-		return "RFCF"
-	case 22:
-		return "NFCF"
-	case 23:
-		return "DT"
-	case 24:
-		return "UPE"
-	case 25:
-		return "NC"
-	case 26:
-		return "OM"
-	case 27:
-		return "DF"
-	case maxFlagField:
-		return "DR"
-	case flagDropOverload:
-		return "UDO"
-	}
-	return ""
-}
 
 // Names returns the short names in alphabetical order; nil for the empty set.
 func (f Flags) Names() []string {
@@ -126,7 +62,13 @@ func (f *Flags) walkFlags(b []byte) bool {
 
 // addDetails adds the flags that only response_code_details tells.
 func (f *Flags) addDetails(details []byte) {
-	if len(details) > 0 && details[0] == 'u' && bytes.HasPrefix(details, []byte("unconditional_drop_overload")) {
+	if len(details) == 0 {
+		return
+	}
+	switch {
+	case details[0] == 'u' && bytes.HasPrefix(details, []byte("unconditional_drop_overload")):
 		*f |= 1 << flagDropOverload
+	case details[0] == 'd' && bytes.HasPrefix(details, []byte("drop_overload")):
+		*f |= 1 << flagDropShare
 	}
 }

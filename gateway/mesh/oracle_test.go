@@ -92,6 +92,9 @@ func generated(b []byte, tcp bool) (f fields, ok bool) {
 	if strings.HasPrefix(f.Details, "unconditional_drop_overload") {
 		f.Flags |= 1 << flagDropOverload
 	}
+	if strings.HasPrefix(f.Details, "drop_overload") {
+		f.Flags |= 1 << flagDropShare
+	}
 	if p := connection.GetConnectionProperties(); p != nil {
 		f.Received, f.Sent = p.GetReceivedBytes(), p.GetSentBytes()
 	}

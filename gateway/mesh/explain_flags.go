@@ -1,0 +1,185 @@
+package mesh
+
+// flagTable explains the bits of Flags. Nothing writes to it. In its texts CLUSTER is an upstream cluster, and stats and pages
+// are those of Envoy's admin interface (in Istio's pods localhost:15000).
+var flagTable = [64]Explanation{
+	1: {
+		Flag: "LH", Name: "FailedLocalHealthCheck", Class: ClassUpstream, Code: "503", Details: []string{"health_check_failed"}, Upstream: UpstreamNotTold,
+		Meaning: "Envoy's health check filter answered for the service behind it: the service is failing its health check.",
+		Causes:  []string{"the application was told to fail its health check, to be drained", "the health check filter's minimum of healthy upstreams is not met", "/healthcheck/fail was called on the admin interface"},
+		Check:   []string{"stats http.*.health_check.failed and cluster.CLUSTER.membership_healthy", "admin page /server_info: a state other than LIVE", "what the application answers at its health path"},
+	},
+	2: {
+		Flag: "UH", Name: "NoHealthyUpstream", Class: ClassUpstream, Code: "503", Details: []string{"no_healthy_upstream"}, Upstream: UpstreamNotTold,
+		Meaning: "The cluster had no host that may be used: none at all, none healthy, or all ejected. Nothing was sent.",
+		Causes:  []string{"no pod is ready, or the deployment has no replicas", "the selector or the port's name does not match, so the service has no endpoints", "a subset (version) without pods", "outlier detection ejected all hosts", "failover or drain took the last host out", "the cluster's DNS name does not resolve: UH, not DF"},
+		Check:   []string{"kubectl get endpointslices -l kubernetes.io/service-name=SERVICE", "istioctl proxy-config endpoints POD --cluster CLUSTER, or admin page /clusters: hosts and health_flags", "stats cluster.CLUSTER.membership_total, membership_healthy, upstream_cx_none_healthy, outlier_detection.ejections_active, update_failure"},
+	},
+	3: {
+		Flag: "UT", Name: "UpstreamRequestTimeout", Class: ClassUpstream, Code: "504", Details: []string{"response_timeout", "upstream_per_try_timeout", "upstream_per_try_idle_timeout"}, Upstream: UpstreamTold,
+		Meaning: "The upstream host took longer than the route's timeout, or the last try longer than its own.",
+		Causes:  []string{"the application or what it waits for (database, another service) is slow", "the host hangs: it accepts connections and answers none", "the timeout is shorter than the work (Envoy's default is 15 s, Istio's is none)"},
+		Check:   []string{"latency of the destination as it reports itself: histogram_quantile over istio_request_duration_milliseconds_bucket{reporter=\"destination\"}", "one host or all: lockkeeper_endpoint_failures_total by endpoint", "stats cluster.CLUSTER.upstream_rq_timeout, upstream_rq_per_try_timeout", "timeout and perTryTimeout of the route: istioctl proxy-config routes POD -o json"},
+	},
+	4: {
+		Flag: "LR", Name: "LocalReset", Class: ClassNetwork, Code: "503", Details: []string{"upstream_reset_before_response_started{local_reset}"}, Upstream: UpstreamTold,
+		Meaning: "Envoy itself reset the stream to the upstream host.",
+		Causes:  []string{"the upstream's reply broke the protocol", "a filter ended the stream", "the connection was drained or its host removed in the middle of a request"},
+		Check:   []string{"stats cluster.CLUSTER.upstream_rq_tx_reset, upstream_cx_protocol_error", "Envoy's log at level debug for http and router (admin page /logging)"},
+	},
+	5: {
+		Flag: "UR", Name: "UpstreamRemoteReset", Class: ClassUpstream, Code: "503; 200 for gRPC", Details: []string{"upstream_reset_before_response_started{remote_reset}", "upstream_reset_after_response_started{remote_reset}"}, Upstream: UpstreamTold,
+		Meaning: "The upstream host reset the stream (HTTP/2 RST_STREAM) while its connection stayed open.",
+		Causes:  []string{"the server cancelled the call: handler panic, deadline, shutdown", "a proxy on the way reset it", "the server's limit of concurrent streams or of a header's size"},
+		Check:   []string{"the application's log at that time", "stats cluster.CLUSTER.upstream_rq_rx_reset", "one host or all: lockkeeper_endpoint_failures_total by endpoint"},
+	},
+	6: {
+		Flag: "UF", Name: "UpstreamConnectionFailure", Class: ClassNetwork, Code: "503; 0 for TCP", Details: []string{"upstream_reset_before_response_started{remote_connection_failure|…}", "upstream_reset_before_response_started{connection_timeout}"}, Upstream: UpstreamTold,
+		Meaning: "Envoy could not open a connection to the host that it had chosen. The request never reached the application.",
+		Causes:  []string{"nothing listens (connection refused): pod starting or crashed, wrong target port", "packets are dropped (connection_timeout): host dead, NetworkPolicy or firewall, route between data centres", "the TLS handshake failed: mTLS on one side only, certificate expired, wrong CA or SAN", "a scanner asks for addresses that do not exist (PassthroughCluster)"},
+		Check:   []string{"one host or all: lockkeeper_endpoint_failures_total by endpoint; without it, entries of UF by upstream address", "response_code_details and upstream_transport_failure_reason: refused, timed out or TLS", "stats cluster.CLUSTER.upstream_cx_connect_fail, upstream_cx_connect_timeout, ssl.connection_error", "istioctl x describe pod POD: mTLS of both sides", "from the caller's pod: curl -v telnet://HOST:PORT"},
+	},
+	7: {
+		Flag: "UC", Name: "UpstreamConnectionTermination", Class: ClassNetwork, Code: "503", Details: []string{"upstream_reset_before_response_started{connection_termination}"}, Upstream: UpstreamTold,
+		Meaning: "The upstream closed the connection before its response began. The request may have been worked on.",
+		Causes:  []string{"the application closes idle connections sooner than Envoy does, and the two met (keep-alive timeout)", "the application crashed, was killed (OOM) or restarted without draining", "a load balancer or conntrack between forgot the connection"},
+		Check:   []string{"restarts: kubectl get pods, lastState and exit code 137", "keep-alive timeout of the application against Envoy's (common_http_protocol_options.idle_timeout, 1 h by default; DestinationRule connectionPool.http.idleTimeout): Envoy's must be the shorter", "stats cluster.CLUSTER.upstream_cx_destroy_remote_with_active_rq", "a retry on reset-before-request cures the race safely"},
+	},
+	8: {
+		Flag: "UO", Name: "UpstreamOverflow", Class: ClassLimit, Code: "503", Details: []string{"upstream_reset_before_response_started{overflow}"}, Upstream: UpstreamNotTold,
+		Meaning: "A circuit breaker of the cluster was open: too many connections, pending requests, requests or retries. Nothing was sent.",
+		Causes:  []string{"the upstream is slow, so requests pile up: look for UT and latency first", "the limits are too small for the traffic (DestinationRule connectionPool; Envoy's default is 1024, and 3 retries)", "a burst, or traffic shifted from the other data centre"},
+		Check:   []string{"stats cluster.CLUSTER.circuit_breakers.default.{cx_open,rq_pending_open,rq_open,rq_retry_open}: which one", "stats cluster.CLUSTER.upstream_rq_pending_overflow, upstream_cx_overflow, upstream_rq_retry_overflow", "istioctl proxy-config clusters POD --fqdn SERVICE -o json: circuitBreakers"},
+	},
+	9: {
+		Flag: "NR", Name: "NoRouteFound", Class: ClassConfig, Code: "404; 0 for TCP", Details: []string{"route_not_found", "route_configuration_not_found", "filter_chain_not_found"}, Upstream: UpstreamNotTold,
+		Meaning: "No route matched the request, or no filter chain the connection.",
+		Causes:  []string{"a path or host that no VirtualService has", "VirtualService not bound to this gateway, or its hosts do not match the authority", "route configuration not there yet: new gateway, istiod unreachable", "a client that speaks plain text to a TLS port or the reverse, or sends a wrong SNI"},
+		Check:   []string{"authority and path of the entries", "istioctl proxy-config routes POD -o json, istioctl analyze", "istioctl proxy-status: is the proxy in sync", "stats http.*.no_route, listener.*.no_filter_chain_match"},
+	},
+	flagDelay: {
+		Flag: "DI", Name: "DelayInjected", Class: ClassConfig, Code: "any", Details: []string{"via_upstream"}, Upstream: UpstreamTold,
+		Meaning: "The fault filter delayed the request, because somebody configured it. Not a failure by itself.",
+		Causes:  []string{"a fault injection test: VirtualService fault.delay, or the x-envoy-fault-delay-request header"},
+		Check:   []string{"kubectl get virtualservices -A -o yaml | grep -B5 -A5 fault:", "stats http.*.fault.delays_injected"},
+	},
+	11: {
+		Flag: "FI", Name: "FaultInjected", Class: ClassConfig, Code: "as configured", Details: []string{"fault_filter_abort"}, Upstream: UpstreamNotTold,
+		Meaning: "The fault filter aborted the request, because somebody configured it. Nothing was sent.",
+		Causes:  []string{"a fault injection test that still runs: VirtualService fault.abort, or the x-envoy-fault-abort-request header"},
+		Check:   []string{"kubectl get virtualservices -A -o yaml | grep -B5 -A5 fault:", "stats http.*.fault.aborts_injected"},
+	},
+	12: {
+		Flag: "RL", Name: "RateLimited", Class: ClassLimit, Code: "429", Details: []string{"local_rate_limited", "request_rate_limited"}, Upstream: UpstreamNotTold,
+		Meaning: "A rate limit refused the request: Envoy's local one or the rate limit service.",
+		Causes:  []string{"one client sends more than it may", "the limit is too small, or is for each Envoy and their number changed", "clients retry what was refused"},
+		Check:   []string{"who sends: sum by (source_app) of the entries with RL", "stats *.http_local_rate_limit.rate_limited, cluster.CLUSTER.ratelimit.over_limit"},
+	},
+	flagUnauthorized: {
+		Flag: "UAEX", Name: "UnauthorizedExternalService", Class: ClassClient, Code: "403, or what the service answers", Details: []string{"ext_authz_denied", "ext_authz_error"}, Upstream: UpstreamNotTold,
+		Meaning: "The external authorization service refused the request, or could not be asked.",
+		Causes:  []string{"the client has no or an expired credential", "a policy changed", "the authorization service is down or slow (ext_authz_error): then everything is refused, unless failure_mode_allow is set"},
+		Check:   []string{"denied or error: stats *.ext_authz.denied, *.ext_authz.error", "the authorization service's own log and health"},
+	},
+	14: {
+		Flag: "RLSE", Name: "RateLimitServiceError", Class: ClassLimit, Code: "500", Details: []string{"rate_limiter_error"}, Upstream: UpstreamNotTold,
+		Meaning: "The rate limit service could not be asked, and failure_mode_deny refuses requests then.",
+		Causes:  []string{"the rate limit service or its Redis is down or slow", "its timeout is too short (20 ms by default)"},
+		Check:   []string{"stats cluster.CLUSTER.ratelimit.error, and upstream_cx_connect_fail of the rate limit service's cluster"},
+	},
+	15: {
+		Flag: "DC", Name: "DownstreamConnectionTermination", Class: ClassClient, Code: "0: no response was sent", Details: []string{"downstream_remote_disconnect", "downstream_local_disconnect(…)"}, Upstream: UpstreamMaybe,
+		Meaning: "The client's connection ended before the response was complete. Counted as failed, with code 0: queries for 5xx do not see it.",
+		Causes:  []string{"the client's own timeout or deadline is shorter than the response takes: look for a slow upstream", "the client was stopped, or its user went away", "a load balancer before Envoy gave up"},
+		Check:   []string{"duration of the entries: all alike (10 s, 30 s …) is a client's timeout", "latency of the destination as it reports itself", "stats http.*.downstream_cx_destroy_remote_active_rq"},
+	},
+	16: {
+		Flag: "URX", Name: "UpstreamRetryLimitExceeded", Class: ClassUpstream, Code: "that of the last try; 0 for TCP", Details: []string{"via_upstream", "upstream_reset_before_response_started{…}"}, Upstream: UpstreamTold,
+		Meaning: "All tries failed: the retries of the route (or a TCP proxy's connect attempts) are used up. What failed is the other flag, or the code of the last answer.",
+		Causes:  []string{"the failure is not of one host but of all, or retries always meet the same one", "TCP: set on every connection that failed, retries or not"},
+		Check:   []string{"each try and its host: lockkeeper_endpoint_failures_total (needs the router's upstream_log: lockkeeper snippet envoy --upstream-log)", "stats cluster.CLUSTER.upstream_rq_retry, upstream_rq_retry_success, upstream_rq_retry_limit_exceeded"},
+	},
+	17: {
+		Flag: "SI", Name: "StreamIdleTimeout", Class: ClassLimit, Code: "504; 408 while the request is incomplete", Details: []string{"stream_idle_timeout"}, Upstream: UpstreamMaybe,
+		Meaning: "Nothing was sent in either direction for the stream's idle timeout (5 minutes by default).",
+		Causes:  []string{"a streaming or long-poll call that is quiet for longer", "an upstream that hangs on a route without timeout", "a client that stopped sending its request"},
+		Check:   []string{"stream_idle_timeout of the HTTP connection manager, idle_timeout of the route", "stats http.*.downstream_rq_idle_timeout"},
+	},
+	18: {
+		Flag: "IH", Name: "InvalidEnvoyRequestHeaders", Class: ClassClient, Code: "400", Details: []string{"request_headers_failed_strict_check"}, Upstream: UpstreamNotTold,
+		Meaning: "The request carries an x-envoy-* header with a value that strict_check_headers does not let pass.",
+		Causes:  []string{"a client sets x-envoy-max-retries, x-envoy-upstream-rq-timeout-ms or the like wrongly"},
+		Check:   []string{"the client's headers, and strict_check_headers of the router"},
+	},
+	19: {
+		Flag: "DPE", Name: "DownstreamProtocolError", Class: ClassClient, Code: "400", Details: []string{"http1.codec_error", "http1.…", "http2.…"}, Upstream: UpstreamNotTold,
+		Meaning: "The client sent what is not valid HTTP. There is no path, no route and no request id.",
+		Causes:  []string{"TLS or another protocol spoken to a plain HTTP port", "a scanner", "headers that are too large or malformed"},
+		Check:   []string{"response_code_details say what was wrong", "who: downstream address of the entries", "stats http.*.downstream_cx_protocol_error, http1.*, http2.*"},
+	},
+	20: {
+		Flag: "UMSDR", Name: "UpstreamMaxStreamDurationReached", Class: ClassLimit, Code: "504", Details: []string{"upstream_max_stream_duration_reached"}, Upstream: UpstreamTold,
+		Meaning: "The stream lasted longer than the upstream cluster's max_stream_duration.",
+		Causes:  []string{"a long stream or download on a cluster that allows none", "a slow upstream"},
+		Check:   []string{"max_stream_duration in the cluster's common_http_protocol_options", "stats cluster.CLUSTER.upstream_rq_max_duration_reached"},
+	},
+	flagFromCache: {
+		Flag: "RFCF", Name: "ResponseFromCacheFilter", Class: ClassConfig, Code: "any", Details: []string{"cache.response_from_cache_filter"}, Upstream: UpstreamNotTold,
+		Meaning: "Envoy's cache filter answered. Not a failure: the upstream was not asked.",
+		Check:   []string{"the cache filter's configuration, if that surprises"},
+	},
+	22: {
+		Flag: "NFCF", Name: "NoFilterConfigFound", Class: ClassConfig, Code: "500", Details: []string{"no_filter_config_found"}, Upstream: UpstreamNotTold,
+		Meaning: "A filter's configuration, which comes by extension discovery (ECDS), had not arrived.",
+		Causes:  []string{"a WasmPlugin or EnvoyFilter whose image or configuration cannot be fetched", "the control plane is unreachable"},
+		Check:   []string{"istioctl proxy-config ecds POD, istioctl proxy-status", "stats extension_config_discovery.*, and the proxy's log for the fetch"},
+	},
+	23: {
+		Flag: "DT", Name: "DurationTimeout", Class: ClassLimit, Code: "0 for TCP", Details: []string{"duration_timeout", "max_connection_duration_reached"}, Upstream: UpstreamMaybe,
+		Meaning: "The downstream connection reached its maximal duration. For TCP this is how such a connection normally ends.",
+		Causes:  []string{"max_downstream_connection_duration or max_connection_duration is set, on purpose, to rebalance connections"},
+		Check:   []string{"stats tcp.*.max_downstream_connection_duration, http.*.downstream_cx_max_duration_reached", "the listener's configuration, if connections should live longer"},
+	},
+	24: {
+		Flag: "UPE", Name: "UpstreamProtocolError", Class: ClassUpstream, Code: "502; 200 when the body broke off", Details: []string{"upstream_reset_before_response_started{protocol_error}", "upstream_reset_after_response_started{protocol_error}"}, Upstream: UpstreamTold,
+		Meaning: "The upstream's answer was not valid HTTP. With code 200 its body ended before its content-length: the client got a part.",
+		Causes:  []string{"the port speaks another protocol: HTTP/2 or TLS expected, HTTP/1 found, or the reverse (the port's name or appProtocol)", "the application died in the middle of a body", "malformed or oversized headers"},
+		Check:   []string{"before or after the response had started: response_code_details", "port names and appProtocol of the service; DestinationRule tls and h2UpgradePolicy", "stats cluster.CLUSTER.upstream_cx_protocol_error", "restarts of the application (kubectl get pods)"},
+	},
+	25: {
+		Flag: "NC", Name: "NoClusterFound", Class: ClassConfig, Code: "503", Details: []string{"cluster_not_found"}, Upstream: UpstreamNotTold,
+		Meaning: "The route names a cluster that Envoy does not have.",
+		Causes:  []string{"a VirtualService routes to a host or subset that no Service or DestinationRule defines", "routes arrived before clusters, or the cluster was rejected", "a Sidecar resource hides the service"},
+		Check:   []string{"istioctl analyze", "istioctl proxy-config clusters POD, istioctl proxy-status", "stats http.*.no_cluster, cluster_manager.cds.*"},
+	},
+	26: {
+		Flag: "OM", Name: "OverloadManagerTerminated", Class: ClassLimit, Code: "503", Details: []string{"overload", "overload_manager"}, Upstream: UpstreamMaybe,
+		Meaning: "Envoy's overload manager ended the request, to save memory or connections.",
+		Causes:  []string{"Envoy is near its memory limit", "more connections than global_downstream_max_connections", "a request flood"},
+		Check:   []string{"stats overload.*.pressure, overload.*.active, server.memory_allocated", "memory limit of the proxy's container against its use"},
+	},
+	27: {
+		Flag: "DF", Name: "DnsResolutionFailed", Class: ClassNetwork, Code: "503", Details: []string{"dns_resolution_failure{…}"}, Upstream: UpstreamNotTold,
+		Meaning: "The host of a dynamic forward proxy did not resolve. (A STRICT_DNS cluster whose name does not resolve says UH.)",
+		Causes:  []string{"the name does not exist", "the resolver is unreachable or slow"},
+		Check:   []string{"stats dns_cache.*.dns_query_failure, dns_query_timeout", "from the pod: nslookup NAME"},
+	},
+	maxFlagField: {
+		Flag: "DR", Name: "DownstreamRemoteReset", Class: ClassClient, Code: "0: no response was sent", Details: []string{"http2.remote_reset", "http2.remote_refuse"}, Upstream: UpstreamMaybe,
+		Meaning: "The client reset the stream (HTTP/2 RST_STREAM) and kept its connection: it cancelled the call.",
+		Causes:  []string{"a gRPC client's deadline or cancellation", "the Envoy before this one gave up, because its own client went away (DC there)"},
+		Check:   []string{"duration of the entries: all alike is a deadline", "the same request at the caller's Envoy, by request id", "stats http.*.downstream_rq_rx_reset"},
+	},
+	flagDropShare: {
+		Flag: "DO", Name: "DropOverload", Class: ClassLimit, Code: "503", Details: []string{"drop_overload"}, Upstream: UpstreamNotTold,
+		Meaning: "The control plane told Envoy to drop a share of the cluster's requests (EDS policy.drop_overloads). Known by response_code_details alone.",
+		Causes:  []string{"the control plane sheds load on purpose"},
+		Check:   []string{"policy.drop_overloads of the cluster's endpoints: admin page /config_dump?include_eds", "load reports (LRS): upstream_rq_drop_overload"},
+	},
+	flagDropOverload: {
+		Flag: "UDO", Name: "UnconditionalDropOverload", Class: ClassLimit, Code: "503", Details: []string{"unconditional_drop_overload"}, Upstream: UpstreamNotTold,
+		Meaning: "The control plane told Envoy to drop all of the cluster's requests (EDS policy.drop_overloads of 100 %). Known by response_code_details alone.",
+		Causes:  []string{"the control plane took the cluster out on purpose"},
+		Check:   []string{"policy.drop_overloads of the cluster's endpoints: admin page /config_dump?include_eds", "load reports (LRS): upstream_rq_drop_overload"},
+	},
+}
