@@ -67,7 +67,7 @@ Exit codes: 0 done, 1 failed, 2 called wrongly.`,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newRunCommand(), newValidateCommand(), newConfigCommand(), newComponentsCommand(), newSnippetCommand(), newVersionCommand())
+	root.AddCommand(newRunCommand(), newValidateCommand(), newConfigCommand(), newComponentsCommand(), newSnippetCommand(), newExplainCommand(), newVersionCommand())
 	return root
 }
 
