@@ -9,11 +9,17 @@ import (
 	"github.com/lockkeeper/lockkeeper/gateway/mesh"
 )
 
-// metrics writes series as Istio's metric families, cumulative since each series' start. A new series comes with its zero.
-func (r *envoyReceiver) metrics(batch []mesh.Series, now time.Time) pmetric.Metrics {
+// newMetrics returns metrics and where their families go.
+func newMetrics() (pmetric.Metrics, pmetric.MetricSlice) {
 	metrics := pmetric.NewMetrics()
 	scope := metrics.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty()
 	scope.Scope().SetName("github.com/lockkeeper/lockkeeper/gateway/envoy")
+	return metrics, scope.Metrics()
+}
+
+// metrics writes series as Istio's metric families, cumulative since each series' start. A new series comes with its zero.
+func (r *envoyReceiver) metrics(batch []mesh.Series, now time.Time) pmetric.Metrics {
+	metrics, families := newMetrics()
 	connections := 0
 	for i := range batch {
 		if batch[i].TCP {
@@ -22,10 +28,43 @@ func (r *envoyReceiver) metrics(batch []mesh.Series, now time.Time) pmetric.Metr
 	}
 	at := pcommon.NewTimestampFromTime(now)
 	if requests := len(batch) - connections; requests > 0 {
-		r.addRequests(scope.Metrics(), batch, requests, at)
+		r.addRequests(families, batch, requests, at)
 	}
 	if connections > 0 {
-		r.addConnections(scope.Metrics(), batch, connections, at)
+		r.addConnections(families, batch, connections, at)
+	}
+	return metrics
+}
+
+// counters writes the metrics of our own. A new one comes with its zero.
+func (r *envoyReceiver) counters(batch []mesh.Counter, now time.Time) pmetric.Metrics {
+	metrics, families := newMetrics()
+	at := pcommon.NewTimestampFromTime(now)
+	points := map[string]pmetric.NumberDataPointSlice{}
+	for i := range batch {
+		c := &batch[i]
+		to, ok := points[c.Name]
+		switch {
+		case ok:
+		case c.Gauge:
+			family := families.AppendEmpty()
+			family.SetName(c.Name)
+			to = family.SetEmptyGauge().DataPoints()
+		default:
+			to = addCounter(families, c.Name, 0)
+		}
+		points[c.Name] = to
+		if c.Gauge {
+			p := to.AppendEmpty()
+			r.addValue(p, c.Labels, 0, at, 0)
+			p.SetDoubleValue(c.Value)
+			continue
+		}
+		start := pcommon.NewTimestampFromTime(c.Start)
+		if c.New {
+			r.addValue(to.AppendEmpty(), c.Labels, start, start, 0)
+		}
+		r.addValue(to.AppendEmpty(), c.Labels, start, at, uint64(c.Value))
 	}
 	return metrics
 }
@@ -126,16 +165,27 @@ func (r *envoyReceiver) addLabels(attributes pcommon.Map, labels []mesh.Label) {
 
 // weight estimates the bytes of a series in OTLP: its labels once for each of four points and, of requests, three histograms.
 func weight(s *mesh.Series) int {
-	labels := 64 // gateway
-	for _, l := range s.Labels {
-		labels += len(l.Name) + len(l.Value) + 10
-	}
-	bytes := 4 * (labels + 32)
+	bytes := 4 * pointWeight(s.Labels)
 	if !s.TCP {
 		bytes += 3 * (8*(19+20) + 32)
 	}
 	if s.New {
 		return 2 * bytes
+	}
+	return bytes
+}
+
+func counterWeight(c *mesh.Counter) int {
+	if c.New {
+		return 2 * pointWeight(c.Labels)
+	}
+	return pointWeight(c.Labels)
+}
+
+func pointWeight(labels []mesh.Label) int {
+	bytes := 64 + 32 // gateway, the value and its times
+	for _, l := range labels {
+		bytes += len(l.Name) + len(l.Value) + 10
 	}
 	return bytes
 }

@@ -27,9 +27,13 @@ func BenchmarkMetrics(b *testing.B) {
 	}
 	stream.Close()
 	var all []mesh.Series
-	require.NoError(b, r.aggregator.Flush(time.Now(), requestBytes, func(*mesh.Series) int { return 1 }, func(batch []mesh.Series) error {
-		all = append(all, batch...)
-		return nil
+	require.NoError(b, r.aggregator.Flush(time.Now(), mesh.Exporter{
+		MaxWeight: requestBytes, SeriesWeight: weight, CounterWeight: counterWeight,
+		Series: func(batch []mesh.Series) error {
+			all = append(all, batch...)
+			return nil
+		},
+		Counters: func([]mesh.Counter) error { return nil },
 	}))
 	for i := range all {
 		all[i].New = false

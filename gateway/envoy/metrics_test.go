@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -8,7 +9,10 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/lockkeeper/lockkeeper/gateway/mesh"
 )
 
 // sums returns the last value of each counter, summed over its series.
@@ -41,4 +45,26 @@ func TestConnections(t *testing.T) {
 		"istio_tcp_connections_opened_total": 1, "istio_tcp_connections_closed_total": 1,
 		"istio_tcp_received_bytes_total": 3, "istio_tcp_sent_bytes_total": 4,
 	}, sums(sink))
+}
+
+func TestCountersStayBelowTheirBoundAndStartAtZero(t *testing.T) {
+	r, _ := start(t, consumertest.NewNop(), nil)
+	labels := []mesh.Label{{Name: "endpoint", Value: strings.Repeat("v", 40)}}
+	batch := []mesh.Counter{
+		{Name: "lockkeeper_a_total", Labels: labels, Start: time.Unix(1, 0), New: true, Value: 7},
+		{Name: "lockkeeper_b", Labels: labels, Gauge: true, Value: .5},
+		{Name: "lockkeeper_a_total", Labels: labels, Start: time.Unix(1, 0), Value: 8},
+	}
+	metrics := r.counters(batch, time.Unix(2, 0))
+	families := metrics.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics()
+	require.Equal(t, 2, families.Len())
+	var values []int64
+	for _, p := range families.At(0).Sum().DataPoints().All() {
+		values = append(values, p.IntValue())
+	}
+	require.Equal(t, []int64{0, 7, 8}, values)
+	require.InDelta(t, .5, families.At(1).Gauge().DataPoints().At(0).DoubleValue(), 0)
+	b, err := (&pmetric.ProtoMarshaler{}).MarshalMetrics(metrics)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(b), counterWeight(&batch[0])+counterWeight(&batch[1])+counterWeight(&batch[2])+256)
 }

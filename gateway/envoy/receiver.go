@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/config/configgrpc"
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.opentelemetry.io/otel/metric"
@@ -133,16 +134,22 @@ func (r *envoyReceiver) flushUntil(ctx context.Context) {
 }
 
 func (r *envoyReceiver) flush(ctx context.Context, now time.Time) error {
-	return r.aggregator.Flush(now, requestBytes, weight, func(batch []mesh.Series) error {
-		if r.next == nil {
-			return nil
-		}
-		metrics := r.metrics(batch, now)
-		op := r.report.StartMetricsOp(ctx)
-		err := r.next.ConsumeMetrics(ctx, metrics)
-		r.report.EndMetricsOp(op, "als", metrics.DataPointCount(), err)
-		return err
+	return r.aggregator.Flush(now, mesh.Exporter{
+		MaxWeight: requestBytes, SeriesWeight: weight, CounterWeight: counterWeight,
+		Series:   func(batch []mesh.Series) error { return r.consume(ctx, r.metrics(batch, now)) },
+		Counters: func(batch []mesh.Counter) error { return r.consume(ctx, r.counters(batch, now)) },
 	})
+}
+
+func (r *envoyReceiver) consume(ctx context.Context, metrics pmetric.Metrics) error {
+	if r.next == nil {
+		return nil
+	}
+	op := r.report.StartMetricsOp(ctx)
+	points := metrics.DataPointCount()
+	err := r.next.ConsumeMetrics(ctx, metrics)
+	r.report.EndMetricsOp(op, "als", points, err)
+	return err
 }
 
 // edges answers with who called whom in the last minute.

@@ -32,6 +32,8 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 	streams := gauge("lockkeeper_als_streams", "Open access-log streams.")
 	series := gauge("lockkeeper_series", "Label sets kept.")
 	overflow := counter("lockkeeper_series_overflow_total", "Requests and connections counted as other, because series::max was reached.")
+	endpoints := gauge("lockkeeper_endpoints", "Label sets of lockkeeper_endpoint_requests_total kept.")
+	endpointOverflow := counter("lockkeeper_endpoint_overflow_total", "Tries counted as other, because series::max was reached.")
 	untracked := counter("lockkeeper_tcp_untracked_total", "Entries of open TCP connections that are counted only at their end, because too many are open.")
 	unknown := counter("lockkeeper_unknown_total", "Counted entries of which something could not be told, by what.")
 	if err := errors.Join(errs...); err != nil {
@@ -53,6 +55,8 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 		o.ObserveInt64(streams, int64(t.Streams))
 		o.ObserveInt64(series, int64(t.Series))
 		o.ObserveInt64(overflow, int64(t.Overflow))
+		o.ObserveInt64(endpoints, int64(t.Endpoints))
+		o.ObserveInt64(endpointOverflow, int64(t.EndpointOverflow))
 		o.ObserveInt64(untracked, int64(t.Untracked))
 		return nil
 	}, all...)

@@ -40,9 +40,15 @@ type Aggregator struct {
 	closed      map[string]closedStats // of ended streams, by node id
 	gone        Stats                  // of nodes no longer in closed
 	overflow    uint64
-	lastFlush   time.Time // when the last flush exported
-	merged      time.Time // when the last flush began to merge
-	swept       time.Time
+
+	counters         map[*counter]struct{} // all that are exported
+	endpoints        map[endpointKey]*counter
+	endpointFailures map[endpointKey]*counter
+	endpointOverflow uint64
+
+	lastFlush time.Time // when the last flush exported
+	merged    time.Time // when the last flush began to merge
+	swept     time.Time
 }
 
 // New returns an empty Aggregator; now is the zero of the first series.
@@ -64,6 +70,7 @@ func New(o Options, now time.Time) *Aggregator {
 		unknownService: unique.Make(Service{}),
 		streams:        map[*Stream]struct{}{}, open: map[string]int{}, series: map[key]*series{}, edges: map[edgeKey]*edge{},
 		authorities: map[string]struct{}{}, closed: map[string]closedStats{},
+		counters: map[*counter]struct{}{}, endpoints: map[endpointKey]*counter{}, endpointFailures: map[endpointKey]*counter{},
 	}
 }
 
@@ -72,7 +79,7 @@ func (a *Aggregator) Open(n Node) *Stream {
 	s := &Stream{
 		aggregator: a, node: n, own: unique.Make(n.peer), idc: unique.Make(n.IDC),
 		series: map[key]*counts{}, peers: map[uint64]unique.Handle[Peer]{}, services: map[string]unique.Handle[Service]{},
-		principals: map[string]unique.Handle[string]{}, learned: map[uint64]unique.Handle[Peer]{},
+		texts: map[string]unique.Handle[string]{}, tries: map[try]uint64{}, learned: map[uint64]unique.Handle[Peer]{},
 		raw: [2]rawPeers{{peers: map[uint64]unique.Handle[Peer]{}}, {peers: map[uint64]unique.Handle[Peer]{}}},
 	}
 	s.unknown.peer, s.unknown.principal = unique.Make(Peer{}), unique.Make(Unknown)
@@ -129,7 +136,7 @@ func (a *Aggregator) merge(dirty []*counts) {
 	defer a.mu.Unlock()
 	for _, c := range dirty {
 		s := a.seriesOf(c)
-		s.hit = a.merged
+		s.touch(a.merged, true)
 		s.edge.add(a.merged, c)
 		s.merge(c)
 	}
@@ -153,7 +160,7 @@ func (a *Aggregator) seriesOf(c *counts) *series {
 		e = &edge{key: id}
 		a.edges[id] = e
 	}
-	s := &series{Series: Series{Labels: k.labels(), Start: a.lastFlush, New: true, TCP: k.protocol == protocolTCP}, key: k, edge: e}
+	s := &series{Series: Series{Labels: k.labels(), Start: a.lastFlush, TCP: k.protocol == protocolTCP}, key: k, edge: e, kept: kept{first: true}}
 	a.series[k] = s
 	return s
 }

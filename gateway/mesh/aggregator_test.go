@@ -225,7 +225,9 @@ func TestFailedExportComesAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := errors.New("queue full")
-	if err := a.Flush(now, 1, func(*Series) int { return 1 }, func([]Series) error { return full }); !errors.Is(err, full) {
+	if err := a.Flush(now, Exporter{
+		MaxWeight: 1, SeriesWeight: func(*Series) int { return 1 }, Series: func([]Series) error { return full },
+	}); !errors.Is(err, full) {
 		t.Errorf("Flush returned %v, want %v", err, full)
 	}
 	if got := flush(t, a, now.Add(time.Second)); len(got) != 1 || !got[0].New {

@@ -60,7 +60,7 @@ func TestEnvoyFailures(t *testing.T) {
 		if got := common.GetUpstreamRequestAttemptCount(); got != attempts {
 			t.Errorf("%s: %d attempts, want %d", path, got, attempts)
 		}
-		series := aggregate(t, []*accesslogv3.StreamAccessLogsMessage{messageOf(entries[i])})
+		series, _ := aggregate(t, []*accesslogv3.StreamAccessLogsMessage{messageOf(entries[i])})
 		if len(series) != 1 || series[0].Requests != 1 {
 			t.Errorf("%s: %d series", path, len(series))
 			return
@@ -114,7 +114,7 @@ func TestEnvoyGRPC(t *testing.T) {
 		if e.GetRequest().GetRequestHeaders()["content-type"] != "application/grpc" {
 			continue
 		}
-		series := aggregate(t, []*accesslogv3.StreamAccessLogsMessage{messageOf(e)})
+		series, _ := aggregate(t, []*accesslogv3.StreamAccessLogsMessage{messageOf(e)})
 		if len(series) != 1 || labelOf(&series[0], "request_protocol") != "grpc" {
 			t.Fatalf("%d series of %v", len(series), e)
 		}
@@ -157,7 +157,7 @@ func TestEnvoyIntermediateEntries(t *testing.T) {
 		}
 		messages = append(messages, messageOf(e))
 	}
-	if series := aggregate(t, messages); len(series) != 1 || series[0].Requests != 1 {
+	if series, _ := aggregate(t, messages); len(series) != 1 || series[0].Requests != 1 {
 		t.Errorf("%d series", len(series))
 	}
 }

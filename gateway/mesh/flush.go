@@ -2,43 +2,34 @@ package mesh
 
 import "time"
 
-// Flush merges all streams and hands the series that changed or are due to export, in batches that weigh at most maxWeight by
-// weight (each at least one series). The batch is only valid during the call. Series of a batch for which export failed come
-// again with the next flush. Flush returns the first error. One Flush at a time.
-func (a *Aggregator) Flush(now time.Time, maxWeight int, weight func(*Series) int, export func([]Series) error) error {
+// Flush merges all streams and exports the series and counters that changed or are due. It returns the first error. One Flush at
+// a time.
+func (a *Aggregator) Flush(now time.Time, to Exporter) error {
 	a.mergeStreams(now)
 	a.mu.Lock()
-	due := make([]*series, 0, len(a.series))
+	dueSeries := make([]*series, 0, len(a.series))
 	for _, s := range a.series {
-		if s.changed || now.Sub(s.exported) >= a.options.Refresh {
-			due = append(due, s)
+		if s.due(now, a.options.Refresh) {
+			dueSeries = append(dueSeries, s)
+		}
+	}
+	var dueCounters []*counter
+	for c := range a.counters {
+		if c.due(now, a.options.Refresh) {
+			dueCounters = append(dueCounters, c)
 		}
 	}
 	a.lastFlush = now
 	a.mu.Unlock()
 
-	var first error
-	var batch []Series
-	for len(due) > 0 {
-		n, sum := 0, 0
-		for n < len(due) {
-			if sum += weight(&due[n].Series); n > 0 && sum > maxWeight {
-				break
-			}
-			n++
-		}
-		batch = a.snapshot(batch[:0], due[:n])
-		err := export(batch)
-		a.exported(due[:n], now, err == nil)
-		if first == nil {
-			first = err
-		}
-		due = due[n:]
+	err := export(a, now, dueSeries, to.MaxWeight, to.SeriesWeight, to.Series)
+	if other := export(a, now, dueCounters, to.MaxWeight, to.CounterWeight, to.Counters); err == nil {
+		err = other
 	}
 	if now.Sub(a.swept) >= time.Minute {
 		a.sweep(now)
 	}
-	return first
+	return err
 }
 
 func (a *Aggregator) mergeStreams(now time.Time) {
@@ -62,28 +53,6 @@ func (a *Aggregator) openStreams() []*Stream {
 	return streams
 }
 
-func (a *Aggregator) snapshot(batch []Series, of []*series) []Series {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, s := range of {
-		batch = append(batch, s.Series)
-		s.changed = false
-	}
-	return batch
-}
-
-func (a *Aggregator) exported(of []*series, now time.Time, ok bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, s := range of {
-		if ok {
-			s.exported, s.New = now, false
-		} else {
-			s.changed = true // comes again
-		}
-	}
-}
-
 // sweep drops what was not needed for a while: idle series, their edges and authorities, old addresses, and what the
 // streams remember of these.
 func (a *Aggregator) sweep(now time.Time) {
@@ -103,7 +72,7 @@ func (a *Aggregator) sweep(now time.Time) {
 	a.swept = now
 	edges, authorities := map[edgeKey]*edge{}, map[string]struct{}{}
 	for k, s := range a.series {
-		if s.hit.Before(since) && !s.changed {
+		if s.idle(since) {
 			delete(a.series, k)
 			continue
 		}
@@ -115,6 +84,13 @@ func (a *Aggregator) sweep(now time.Time) {
 		}
 	}
 	a.edges, a.authorities = edges, authorities
+	for c := range a.counters {
+		if c.idle(since) {
+			c.gone = true
+			delete(a.counters, c)
+		}
+	}
+	a.sweepEndpoints()
 	for node, stats := range a.closed {
 		if stats.at.Before(since) && a.open[node] == 0 {
 			a.gone.add(&stats.Stats)
@@ -133,6 +109,9 @@ type Totals struct {
 	Series   int
 	Overflow uint64 // requests and connections that were counted as "other"
 
+	Endpoints        int    // label sets of lockkeeper_endpoint_requests_total
+	EndpointOverflow uint64 // tries that were counted as "other"
+
 	Untracked uint64 // intermediate TCP entries that wait for the end of their connection to be counted
 }
 
@@ -140,6 +119,7 @@ type Totals struct {
 func (a *Aggregator) Totals() Totals {
 	a.mu.Lock()
 	t := Totals{Nodes: make(map[string]Stats, len(a.open)), Streams: len(a.streams), Series: len(a.series), Overflow: a.overflow, All: a.gone, Untracked: a.connections.skipped()}
+	t.Endpoints, t.EndpointOverflow = len(a.endpoints), a.endpointOverflow
 	for node, stats := range a.closed {
 		t.Nodes[node] = stats.Stats
 	}

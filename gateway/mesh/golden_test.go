@@ -26,8 +26,8 @@ func streamOf(m *accesslogv3.StreamAccessLogsMessage) string {
 	return ""
 }
 
-// aggregate counts a recording as a gateway would, and returns its series.
-func aggregate(t *testing.T, messages []*accesslogv3.StreamAccessLogsMessage) []Series {
+// aggregate counts a recording as a gateway would, and returns what it exports.
+func aggregate(t *testing.T, messages []*accesslogv3.StreamAccessLogsMessage) ([]Series, []Counter) {
 	t.Helper()
 	start := time.Unix(1700000000, 0)
 	a := New(Options{}, start)
@@ -51,33 +51,49 @@ func aggregate(t *testing.T, messages []*accesslogv3.StreamAccessLogsMessage) []
 	for _, s := range streams {
 		s.Close()
 	}
-	return flush(t, a, start.Add(5*time.Second))
+	return flushAll(t, a, start.Add(5*time.Second))
 }
 
 func flush(t *testing.T, a *Aggregator, now time.Time) []Series {
 	t.Helper()
-	var all []Series
-	if err := a.Flush(now, 1<<20, func(*Series) int { return 1 << 12 }, func(batch []Series) error {
-		all = append(all, batch...)
-		return nil
+	series, _ := flushAll(t, a, now)
+	return series
+}
+
+func flushAll(t *testing.T, a *Aggregator, now time.Time) (series []Series, counters []Counter) {
+	t.Helper()
+	if err := a.Flush(now, Exporter{
+		MaxWeight: 10, SeriesWeight: func(*Series) int { return 1 }, CounterWeight: func(*Counter) int { return 1 },
+		Series: func(batch []Series) error {
+			series = append(series, batch...)
+			return nil
+		},
+		Counters: func(batch []Counter) error {
+			counters = append(counters, batch...)
+			return nil
+		},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return all
+	return series, counters
 }
 
-// text writes a series as PromQL would show it, leaving out what is unknown.
-func text(s *Series) string {
-	var labels []string
-	for _, l := range s.Labels {
+// known writes labels as PromQL would show them, leaving out what is unknown.
+func known(labels []Label) string {
+	var known []string
+	for _, l := range labels {
 		if l.Value != Unknown && !(strings.HasSuffix(l.Name, "canonical_revision") && l.Value == "latest") {
-			labels = append(labels, fmt.Sprintf("%s=%q", l.Name, l.Value))
+			known = append(known, fmt.Sprintf("%s=%q", l.Name, l.Value))
 		}
 	}
+	return strings.Join(known, ",")
+}
+
+func text(s *Series) string {
 	if s.TCP {
-		return fmt.Sprintf("{%s} opened %d, closed %d, received %d, sent %d", strings.Join(labels, ","), s.Opened, s.Requests, s.Received, s.Sent)
+		return fmt.Sprintf("{%s} opened %d, closed %d, received %d, sent %d", known(s.Labels), s.Opened, s.Requests, s.Received, s.Sent)
 	}
-	return fmt.Sprintf("{%s} requests %d, request bytes %v, response bytes %v", strings.Join(labels, ","), s.Requests,
+	return fmt.Sprintf("{%s} requests %d, request bytes %v, response bytes %v", known(s.Labels), s.Requests,
 		s.Distributions[requestBytes].Sum, s.Distributions[responseBytes].Sum)
 }
 
@@ -85,10 +101,13 @@ func TestRecordedStreamsGiveGoldenSeries(t *testing.T) {
 	for file, messages := range corpus(t) {
 		name := strings.ReplaceAll(strings.TrimPrefix(strings.TrimSuffix(file, ".binpb"), "testdata/corpus/"), "/", "_")
 		t.Run(name, func(t *testing.T) {
-			series := aggregate(t, messages)
-			lines := make([]string, len(series))
-			for i := range series {
-				lines[i] = text(&series[i]) + "\n"
+			series, counters := aggregate(t, messages)
+			var lines []string
+			for _, s := range series {
+				lines = append(lines, text(&s)+"\n")
+			}
+			for _, c := range counters {
+				lines = append(lines, fmt.Sprintf("%s{%s} %v\n", c.Name, known(c.Labels), c.Value))
 			}
 			slices.SortFunc(lines, cmp.Compare)
 			got := strings.Join(lines, "")

@@ -160,30 +160,35 @@ func (s *Stream) serviceOf(e *entry) (unique.Handle[Service], bool) {
 // principal is the URI of a certificate, else what the peer's own metadata says.
 func (s *Stream) principal(san []byte, peer unique.Handle[Peer]) (unique.Handle[string], bool) {
 	if len(san) > 0 {
-		if h, ok := s.principals[string(san)]; ok {
-			return h, true
-		}
-		return s.newPrincipal(string(san))
+		return s.text(san)
 	}
 	id := peer.Value()[principal]
 	if id == "" {
 		return s.unknown.principal, true
 	}
-	if h, ok := s.principals[id]; ok {
+	if h, ok := s.texts[id]; ok {
 		return h, true
 	}
-	return s.newPrincipal(id)
+	return s.newText(id)
 }
 
-func (s *Stream) newPrincipal(id string) (unique.Handle[string], bool) {
-	if !validLabel(id) {
+// text interns what is to be a label; ok is false when it cannot be one.
+func (s *Stream) text(b []byte) (h unique.Handle[string], ok bool) {
+	if h, ok := s.texts[string(b)]; ok {
+		return h, true
+	}
+	return s.newText(string(b))
+}
+
+func (s *Stream) newText(text string) (unique.Handle[string], bool) {
+	if !validLabel(text) {
 		return unique.Handle[string]{}, false
 	}
-	if len(s.principals) >= maxStreamPeers {
-		clear(s.principals)
+	if len(s.texts) >= maxStreamPeers {
+		clear(s.texts)
 	}
-	h := unique.Make(id)
-	s.principals[id] = h
+	h := unique.Make(text)
+	s.texts[text] = h
 	return h, true
 }
 

@@ -32,11 +32,15 @@ type Series struct {
 // series is a Series in the aggregator's books.
 type series struct {
 	Series
-	key      key
-	edge     *edge
-	changed  bool      // since exported
-	exported time.Time // zero: never
-	hit      time.Time // last request, to the flush
+	kept
+	key  key
+	edge *edge
+}
+
+func (s *series) snapshot() Series {
+	out := s.Series
+	out.New = s.first
+	return out
 }
 
 // counts is what one stream has seen of a series since its last merge.
@@ -84,6 +88,5 @@ func (s *series) merge(c *counts) {
 		}
 		to.Sum += from.sum
 	}
-	s.changed = true
 	*c = counts{key: c.key}
 }

@@ -31,17 +31,18 @@ type Stream struct {
 	}
 	reporter reporter // by the stream's log name or node kind, if these tell
 
-	mu         sync.Mutex
-	series     map[key]*counts
-	dirty      []*counts
-	stats      Stats
-	entry      entry // of the entry being read
-	scratch    []byte
-	raw        [2]rawPeers                    // of the other side and of the own
-	peers      map[uint64]unique.Handle[Peer] // by hash of attributes
-	services   map[string]unique.Handle[Service]
-	principals map[string]unique.Handle[string]
-	learned    map[uint64]unique.Handle[Peer] // addresses told to the aggregator, by hash
+	mu       sync.Mutex
+	series   map[key]*counts
+	dirty    []*counts
+	tries    map[try]uint64
+	stats    Stats
+	entry    entry // of the entry being read
+	scratch  []byte
+	raw      [2]rawPeers                    // of the other side and of the own
+	peers    map[uint64]unique.Handle[Peer] // by hash of attributes
+	services map[string]unique.Handle[Service]
+	texts    map[string]unique.Handle[string] // principals, clusters, addresses of endpoints
+	learned  map[uint64]unique.Handle[Peer]   // addresses told to the aggregator, by hash
 }
 
 // Stats counts what became of a stream's entries.
@@ -50,6 +51,7 @@ type Stats struct {
 	Malformed    uint64
 	Intermediate uint64 // not the final entry of a request or connection; of connections it may add bytes
 	UDP          uint64 // of a UDP session
+	Tries        uint64 // of one try of a request each, counted apart from requests
 	Unknown      [unknownCount]uint64
 }
 
@@ -72,6 +74,7 @@ func (s *Stats) add(o *Stats) {
 	s.Malformed += o.Malformed
 	s.Intermediate += o.Intermediate
 	s.UDP += o.UDP
+	s.Tries += o.Tries
 	for i, n := range o.Unknown {
 		s.Unknown[i] += n
 	}
@@ -84,6 +87,7 @@ const (
 	typeTCPPeriodic          = 2
 	typeTCPConnectionEnd     = 3
 	typeDownstreamEnd        = 6
+	typeUpstreamEnd          = 9
 	typeUDPTunnelConnected   = 11
 	typeUDPPeriodic          = 12
 	typeUDPSessionEnd        = 13
@@ -132,6 +136,10 @@ func (s *Stream) http(b []byte) {
 		s.stats.Malformed++
 		return
 	}
+	if e.logType == typeUpstreamEnd {
+		s.try(e)
+		return
+	}
 	if e.intermediate || e.logType != typeDownstreamEnd && e.logType != typeNotSet {
 		s.stats.Intermediate++
 		return
@@ -171,4 +179,5 @@ func (s *Stream) countsOf(k key) *counts {
 func (s *Stream) merge() {
 	s.aggregator.merge(s.dirty)
 	s.dirty = s.dirty[:0]
+	s.aggregator.mergeTries(s.tries)
 }
