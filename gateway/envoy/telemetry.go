@@ -34,6 +34,7 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 	overflow := counter("lockkeeper_series_overflow_total", "Requests and connections counted as other, because series::max was reached.")
 	endpoints := gauge("lockkeeper_endpoints", "Label sets of lockkeeper_endpoint_requests_total kept.")
 	endpointOverflow := counter("lockkeeper_endpoint_overflow_total", "Tries counted as other, because series::max was reached.")
+	flagOverflow := counter("lockkeeper_response_flags_overflow_total", "Response flags counted as those of other, because series::max was reached.")
 	untracked := counter("lockkeeper_tcp_untracked_total", "Entries of open TCP connections that are counted only at their end, because too many are open.")
 	unknown := counter("lockkeeper_unknown_total", "Counted entries of which something could not be told, by what.")
 	if err := errors.Join(errs...); err != nil {
@@ -57,6 +58,7 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 		o.ObserveInt64(overflow, int64(t.Overflow))
 		o.ObserveInt64(endpoints, int64(t.Endpoints))
 		o.ObserveInt64(endpointOverflow, int64(t.EndpointOverflow))
+		o.ObserveInt64(flagOverflow, int64(t.FlagOverflow))
 		o.ObserveInt64(untracked, int64(t.Untracked))
 		return nil
 	}, all...)

@@ -27,6 +27,7 @@ type Aggregator struct {
 	addresses      addresses
 	connections    connections
 	started        time.Time
+	otherText      unique.Handle[string]
 	otherService   unique.Handle[Service]
 	unknownService unique.Handle[Service]
 	observer       atomic.Pointer[Observer]
@@ -36,6 +37,7 @@ type Aggregator struct {
 	open        map[string]int // streams by node id
 	series      map[key]*series
 	edges       map[edgeKey]*edge
+	ends        map[unique.Handle[Peer]]unique.Handle[Peer]
 	authorities map[string]struct{}
 	closed      map[string]closedStats // of ended streams, by node id
 	gone        Stats                  // of nodes no longer in closed
@@ -45,6 +47,8 @@ type Aggregator struct {
 	endpoints        map[endpointKey]*counter
 	endpointFailures map[endpointKey]*counter
 	endpointOverflow uint64
+	flagCounters     int
+	flagOverflow     uint64
 
 	lastFlush time.Time // when the last flush exported
 	merged    time.Time // when the last flush began to merge
@@ -66,9 +70,11 @@ func New(o Options, now time.Time) *Aggregator {
 		options: o, bounds: Bounds(), seed: maphash.MakeSeed(), started: now, lastFlush: now, swept: now, merged: now,
 		addresses:      addresses{known: map[place]resident{}, max: 4 * o.MaxSeries},
 		connections:    connections{known: map[uint64]connection{}, max: maxConnections, now: now},
+		otherText:      unique.Make(Other),
 		otherService:   unique.Make(Service{Host: Other, Name: Other, Namespace: Other}),
 		unknownService: unique.Make(Service{}),
 		streams:        map[*Stream]struct{}{}, open: map[string]int{}, series: map[key]*series{}, edges: map[edgeKey]*edge{},
+		ends:        map[unique.Handle[Peer]]unique.Handle[Peer]{},
 		authorities: map[string]struct{}{}, closed: map[string]closedStats{},
 		counters: map[*counter]struct{}{}, endpoints: map[endpointKey]*counter{}, endpointFailures: map[endpointKey]*counter{},
 	}
@@ -135,9 +141,10 @@ func (a *Aggregator) merge(dirty []*counts) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, c := range dirty {
-		s := a.seriesOf(c)
+		e, s := a.edgeOf(&c.key), a.seriesOf(c)
 		s.touch(a.merged, true)
-		s.edge.add(a.merged, c)
+		e.add(a.merged, c)
+		a.addFlags(e, c.key.flags, uint64(c.requests))
 		s.merge(c)
 	}
 }
@@ -154,13 +161,7 @@ func (a *Aggregator) seriesOf(c *counts) *series {
 			return s
 		}
 	}
-	id := edgeKey{k.source, k.destination, k.service, k.idc, k.reporter, k.protocol}
-	e := a.edges[id]
-	if e == nil {
-		e = &edge{key: id}
-		a.edges[id] = e
-	}
-	s := &series{Series: Series{Labels: k.labels(), Start: a.lastFlush, TCP: k.protocol == protocolTCP}, key: k, edge: e, kept: kept{first: true}}
+	s := &series{Series: Series{Labels: k.labels(), Start: a.lastFlush, TCP: k.protocol == protocolTCP}, key: k, kept: kept{first: true}}
 	a.series[k] = s
 	return s
 }
@@ -169,8 +170,8 @@ func (a *Aggregator) seriesOf(c *counts) *series {
 func (a *Aggregator) overflowKey(k key) key {
 	peer := Peer{Other, Other, Other, Other, Other, Other, Other, Other}
 	other := key{
-		source: unique.Make(peer), destination: unique.Make(peer), service: a.otherService, idc: unique.Make(Other),
-		sourcePrincipal: unique.Make(Other), destinationPrincipal: unique.Make(Other), grpc: noGRPCStatus,
+		source: unique.Make(peer), destination: unique.Make(peer), service: a.otherService, idc: a.otherText,
+		sourcePrincipal: a.otherText, destinationPrincipal: a.otherText, grpc: noGRPCStatus,
 	}
 	if k.protocol == protocolTCP { // other metrics than those of requests
 		other.protocol = protocolTCP

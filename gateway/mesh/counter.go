@@ -36,6 +36,19 @@ func (c *counter) snapshot() Counter {
 	return out
 }
 
+// sweepCounters drops those that nothing was counted by for a while.
+func (a *Aggregator) sweepCounters(since time.Time) {
+	for c := range a.counters {
+		if c.idle(since) {
+			c.gone = true
+			delete(a.counters, c)
+			if c.Name == flagsTotal {
+				a.flagCounters--
+			}
+		}
+	}
+}
+
 // kept is the life of what is exported: each time it has changed, and after a while anyway.
 type kept struct {
 	changed  bool      // since exported

@@ -40,18 +40,79 @@ const (
 	EdgeWindow = edgeSlots * edgeSlotTime
 )
 
+// edgeKey is as fine as an Edge shows: peers have no other attributes.
 type edgeKey struct {
 	source, destination unique.Handle[Peer]
-	service             unique.Handle[Service]
+	service             string
 	idc                 unique.Handle[string]
 	reporter            reporter
 	protocol            protocol
 }
 
+// labels are those of lockkeeper_response_flags_total, but for the flag.
+func (k *edgeKey) labels() []Label {
+	source, destination := edgePeer(k.source.Value()), edgePeer(k.destination.Value())
+	return []Label{
+		{"reporter", k.reporter.String()},
+		{"idc", k.idc.Value()},
+		{"source_workload", source.Workload},
+		{"source_workload_namespace", source.Namespace},
+		{"source_app", source.App},
+		{"source_version", source.Version},
+		{"destination_workload", destination.Workload},
+		{"destination_workload_namespace", destination.Namespace},
+		{"destination_app", destination.App},
+		{"destination_version", destination.Version},
+		{"destination_service", cmp.Or(k.service, Unknown)},
+		{"request_protocol", k.protocol.String()},
+	}
+}
+
 // edge is a ring of the last slots, each valid if its number is recent enough.
 type edge struct {
 	key   edgeKey
+	other bool // of all that found no room
+	hit   time.Time
 	slots [edgeSlots]edgeSlot
+	flags map[int]*counter // by bit
+}
+
+// edgeOf finds or makes the edge of a key. a.mu is held.
+func (a *Aggregator) edgeOf(k *key) *edge {
+	id := edgeKey{a.endOf(k.source), a.endOf(k.destination), k.service.Value().Host, k.idc, k.reporter, k.protocol}
+	e := a.edges[id]
+	switch {
+	case e != nil:
+		return e
+	case len(a.edges) >= a.options.MaxSeries:
+		return a.otherEdge(id)
+	}
+	e = &edge{key: id}
+	a.edges[id] = e
+	return e
+}
+
+// otherEdge is the edge of what has no room; it keeps reporter and protocol.
+func (a *Aggregator) otherEdge(k edgeKey) *edge {
+	end := unique.Make(Peer{workload: Other, namespace: Other, app: Other, version: Other})
+	k.source, k.destination, k.service, k.idc = end, end, Other, a.otherText
+	e := a.edges[k]
+	if e == nil {
+		e = &edge{key: k, other: true}
+		a.edges[k] = e
+	}
+	return e
+}
+
+// endOf is a peer as an edge shows it.
+func (a *Aggregator) endOf(p unique.Handle[Peer]) unique.Handle[Peer] {
+	end, ok := a.ends[p]
+	if !ok {
+		of := p.Value()
+		end = unique.Make(Peer{workload: of[workload], namespace: of[namespace], app: of[app], version: of[version]})
+		a.ends[p] = end
+	}
+	return end
 }
 
 type edgeSlot struct {
@@ -65,6 +126,7 @@ type edgeSlot struct {
 func slotNumber(at time.Time) int64 { return at.UnixNano() / int64(edgeSlotTime) }
 
 func (e *edge) add(now time.Time, c *counts) {
+	e.hit = now
 	number := slotNumber(now)
 	slot := &e.slots[number%edgeSlots]
 	if slot.number != number {
@@ -110,11 +172,26 @@ func (e *edge) sum(now, started time.Time) (sum Edge, ok bool) {
 	}
 	sum.Reporter, sum.IDC, sum.Protocol = e.key.reporter.String(), e.key.idc.Value(), e.key.protocol.String()
 	sum.Source, sum.Destination = edgePeer(e.key.source.Value()), edgePeer(e.key.destination.Value())
-	sum.Destination.Service = cmp.Or(e.key.service.Value().Host, Unknown)
+	sum.Destination.Service = cmp.Or(e.key.service, Unknown)
 	sum.Rate = float64(sum.Requests) / max(time.Second, min(EdgeWindow, now.Sub(started))).Seconds()
 	sum.ErrorShare = float64(sum.Errors) / float64(sum.Requests)
 	sum.P50, sum.P99 = quantile(.5, &durations), quantile(.99, &durations)
 	return sum, true
+}
+
+// sweepEdges forgets the edges without traffic, once their counters are gone.
+func (a *Aggregator) sweepEdges(since time.Time) {
+	clear(a.ends)
+	for k, e := range a.edges {
+		for bit, c := range e.flags {
+			if c.gone {
+				delete(e.flags, bit)
+			}
+		}
+		if e.hit.Before(since) && len(e.flags) == 0 {
+			delete(a.edges, k)
+		}
+	}
 }
 
 func edgePeer(p Peer) EdgePeer {

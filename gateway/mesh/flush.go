@@ -70,26 +70,21 @@ func (a *Aggregator) sweep(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.swept = now
-	edges, authorities := map[edgeKey]*edge{}, map[string]struct{}{}
+	authorities := map[string]struct{}{}
 	for k, s := range a.series {
 		if s.idle(since) {
 			delete(a.series, k)
 			continue
 		}
-		edges[s.edge.key] = s.edge
 		if host := k.service.Value().Host; host != "" {
 			if _, ok := a.authorities[host]; ok {
 				authorities[host] = struct{}{}
 			}
 		}
 	}
-	a.edges, a.authorities = edges, authorities
-	for c := range a.counters {
-		if c.idle(since) {
-			c.gone = true
-			delete(a.counters, c)
-		}
-	}
+	a.authorities = authorities
+	a.sweepCounters(since)
+	a.sweepEdges(since)
 	a.sweepEndpoints()
 	for node, stats := range a.closed {
 		if stats.at.Before(since) && a.open[node] == 0 {
@@ -111,6 +106,7 @@ type Totals struct {
 
 	Endpoints        int    // label sets of lockkeeper_endpoint_requests_total
 	EndpointOverflow uint64 // tries that were counted as "other"
+	FlagOverflow     uint64 // flags that were counted as those of "other"
 
 	Untracked uint64 // intermediate TCP entries that wait for the end of their connection to be counted
 }
@@ -119,7 +115,7 @@ type Totals struct {
 func (a *Aggregator) Totals() Totals {
 	a.mu.Lock()
 	t := Totals{Nodes: make(map[string]Stats, len(a.open)), Streams: len(a.streams), Series: len(a.series), Overflow: a.overflow, All: a.gone, Untracked: a.connections.skipped()}
-	t.Endpoints, t.EndpointOverflow = len(a.endpoints), a.endpointOverflow
+	t.Endpoints, t.EndpointOverflow, t.FlagOverflow = len(a.endpoints), a.endpointOverflow, a.flagOverflow
 	for node, stats := range a.closed {
 		t.Nodes[node] = stats.Stats
 	}

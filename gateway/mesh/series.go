@@ -33,8 +33,7 @@ type Series struct {
 type series struct {
 	Series
 	kept
-	key  key
-	edge *edge
+	key key
 }
 
 func (s *series) snapshot() Series {
