@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // registers the codec that ours wraps
 
+	"github.com/lockkeeper/lockkeeper/gateway/envoy/stats"
 	"github.com/lockkeeper/lockkeeper/gateway/mesh"
 )
 
@@ -40,6 +41,7 @@ type envoyReceiver struct {
 	nextLogs   consumer.Logs    // nil: no pipeline of this kind
 	report     *receiverhelper.ObsReport
 	aggregator *mesh.Aggregator
+	stats      *stats.Sink
 	idc        mesh.IDCSource
 	refused    atomic.Int64 // streams ended for what they sent
 	telemetry  metric.Registration
@@ -58,6 +60,7 @@ func newReceiver(set receiver.Settings, c *Config) (*envoyReceiver, error) {
 	}
 	return &envoyReceiver{
 		config: c, set: set, report: report, idc: mesh.IDCSource(c.IDC),
+		stats:      newStats(c, time.Now()),
 		aggregator: mesh.New(mesh.Options{MaxSeries: c.Series.Max, Idle: c.Series.Idle, Reporters: c.Reporters}, time.Now()),
 	}, nil
 }
@@ -79,6 +82,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 		return err
 	}
 	r.server.RegisterService(accessLogService(r.accessLogs), nil)
+	r.server.RegisterService(metricsService(r.envoyStats), nil)
 	if r.telemetry, err = r.observe(); err != nil {
 		return err
 	}
@@ -134,6 +138,10 @@ func (r *envoyReceiver) flushUntil(ctx context.Context) {
 }
 
 func (r *envoyReceiver) flush(ctx context.Context, now time.Time) error {
+	return errors.Join(r.flushStats(ctx, now), r.flushEntries(ctx, now))
+}
+
+func (r *envoyReceiver) flushEntries(ctx context.Context, now time.Time) error {
 	return r.aggregator.Flush(now, mesh.Exporter{
 		MaxWeight: requestBytes, SeriesWeight: weight, CounterWeight: counterWeight,
 		Series:   func(batch []mesh.Series) error { return r.consume(ctx, r.metrics(batch, now)) },
