@@ -170,35 +170,3 @@ func (n *node) hasHistogram(s *series) bool {
 	at, ok := n.index[s.identity.histogram]
 	return ok && n.series[at].flags&(stale|unread) == 0
 }
-
-func (d *distribution) write(p pmetric.HistogramDataPoint, say what) {
-	p.ExplicitBounds().FromRaw(d.at)
-	counts := make([]uint64, len(d.at)+1)
-	if say == recorded {
-		below := 0.0
-		for i, v := range d.values {
-			counts[i] = uint64(v - below)
-			below = v
-		}
-		counts[len(d.at)] = d.count - uint64(below)
-		p.SetCount(d.count)
-		p.SetSum(d.sum)
-	} else {
-		p.SetSum(0)
-	}
-	p.BucketCounts().FromRaw(counts)
-}
-
-func (d *distribution) writeQuantiles(p pmetric.SummaryDataPoint, say what) {
-	for i, q := range d.at {
-		v := p.QuantileValues().AppendEmpty()
-		v.SetQuantile(q)
-		if say == recorded {
-			v.SetValue(d.values[i])
-		}
-	}
-	if say == recorded {
-		p.SetCount(d.count)
-		p.SetSum(d.sum)
-	}
-}

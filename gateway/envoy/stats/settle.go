@@ -5,6 +5,9 @@ import "time"
 // young is how old an Envoy may be when its first stats come and still be known to have sent them to nobody before.
 const young = 15 * time.Second
 
+// defaultInterval is Envoy's stats_flush_interval unless configured.
+const defaultInterval = 5 * time.Second
+
 // settle gives the values of a message their meaning.
 func (s *Stream) settle() {
 	n := s.node
@@ -45,10 +48,13 @@ func (s *Stream) settleSeries(to *series, kind counting) {
 	switch {
 	case to.flags&unread != 0:
 		to.flags = to.flags&^unread | changed
-		if n.follows {
+		switch {
+		case n.follows:
 			to.begin(n.before)
-		} else if !n.born.IsZero() {
+		case !n.born.IsZero():
 			to.begin(n.born)
+		case to.kind == typeHistogram || to.kind == typeCounter && kind == deltas:
+			to.begin(s.now.Add(-defaultInterval)) // they are added up here
 		}
 	case to.flags&stale != 0:
 		to.flags = to.flags&^stale | changed

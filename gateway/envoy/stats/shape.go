@@ -26,7 +26,8 @@ type identity struct {
 	labels []label // sorted by name
 	weight int     // estimated bytes of a point
 
-	histogram *identity // of a summary: the histogram of the same stat
+	histogram *identity                 // of a summary: the histogram of the same stat
+	shared    atomic.Pointer[[]float64] // bounds or quantiles, of the node that was read last
 }
 
 type label struct{ name, value string }
@@ -45,6 +46,7 @@ const (
 type shapes struct {
 	keep  func(string) bool
 	istio bool
+	tags  []tag
 	max   int
 
 	mu         sync.RWMutex
@@ -53,7 +55,7 @@ type shapes struct {
 }
 
 func (s *shapes) init(o Options) {
-	s.keep, s.istio, s.max = o.Keep, o.Istio, 2*o.MaxTotal
+	s.keep, s.istio, s.tags, s.max = o.Keep, o.Istio, defaultTags(), 2*o.MaxTotal
 	s.byRaw, s.identities = map[string]*shape{}, map[string]*identity{}
 }
 
@@ -100,7 +102,7 @@ func (s *shapes) make(raw, name string, kind int32, encoded [][]byte) *shape {
 		tags = append(tags, l)
 	}
 	if len(tags) == 0 {
-		name, tags = extractTags(name)
+		name, tags = extract(s.tags, name)
 	}
 	switch name {
 	case "access_logs.grpc_access_log.logs_written":

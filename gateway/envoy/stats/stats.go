@@ -138,9 +138,10 @@ const (
 	duplicate
 	replaced
 	unsupported
+	summary // the histogram of the same stat is kept
 	reasonCount
 )
 
 func (r reason) String() string {
-	return [...]string{"kept", "malformed", "overflow", "excluded", "istio", "duplicate", "replaced", "unsupported"}[r]
+	return [...]string{"kept", "malformed", "overflow", "excluded", "istio", "duplicate", "replaced", "unsupported", "summary"}[r]
 }

@@ -146,6 +146,9 @@ func (s *Stream) readMetric(f *family, m *metric) reason {
 		}
 	}
 	s.at = at
+	if f.kind == typeSummary && n.hasHistogram(&n.series[at]) {
+		return summary
+	}
 	return s.take(at, m)
 }
 
@@ -199,15 +202,11 @@ func (s *Stream) take(at uint32, m *metric) reason {
 		if to.distribution == nil {
 			to.distribution = &distribution{}
 		}
-		before := to.distribution.count
-		if !to.distribution.read(to.kind, m) {
+		if !to.distribution.add(to.identity, m) {
 			return malformed
 		}
-		if to.distribution.count != before {
+		if m.count > 0 {
 			to.flags |= changed
-		}
-		if to.distribution.count < before {
-			to.start = n.before.UnixNano()
 		}
 	default:
 		to.last = m.value
