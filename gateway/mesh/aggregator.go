@@ -39,6 +39,7 @@ type Aggregator struct {
 	edges       map[edgeKey]*edge
 	ends        map[unique.Handle[Peer]]unique.Handle[Peer]
 	authorities map[string]struct{}
+	sources     map[string]*source     // by node id
 	closed      map[string]closedStats // of ended streams, by node id
 	gone        Stats                  // of nodes no longer in closed
 	overflow    uint64
@@ -75,7 +76,7 @@ func New(o Options, now time.Time) *Aggregator {
 		unknownService: unique.Make(Service{}),
 		streams:        map[*Stream]struct{}{}, open: map[string]int{}, series: map[key]*series{}, edges: map[edgeKey]*edge{},
 		ends:        map[unique.Handle[Peer]]unique.Handle[Peer]{},
-		authorities: map[string]struct{}{}, closed: map[string]closedStats{},
+		authorities: map[string]struct{}{}, sources: map[string]*source{}, closed: map[string]closedStats{},
 		counters: map[*counter]struct{}{}, endpoints: map[endpointKey]*counter{}, endpointFailures: map[endpointKey]*counter{},
 	}
 }
@@ -105,6 +106,7 @@ func (a *Aggregator) Open(n Node) *Stream {
 	defer a.mu.Unlock()
 	a.streams[s] = struct{}{}
 	a.open[n.ID]++
+	s.source = a.openSource(&n)
 	a.addresses.learnNode(&s.node, s.own, a.open)
 	return s
 }
@@ -127,6 +129,8 @@ func (s *Stream) Close() {
 	if a.open[s.node.ID]--; a.open[s.node.ID] == 0 {
 		delete(a.open, s.node.ID)
 	}
+	s.source.streams--
+	s.source.ended = a.merged
 	stats := a.closed[s.node.ID]
 	stats.add(&s.stats)
 	stats.at = a.merged

@@ -92,6 +92,7 @@ func (a *Aggregator) sweep(now time.Time) {
 			delete(a.closed, node)
 		}
 	}
+	a.forgetSources(since)
 	a.addresses.expire(since, a.open)
 	a.connections.expire(now)
 }

@@ -29,6 +29,7 @@ type Stream struct {
 		peer      unique.Handle[Peer]
 		principal unique.Handle[string]
 	}
+	source   *source  // of the node
 	reporter reporter // by the stream's log name or node kind, if these tell
 
 	mu       sync.Mutex
@@ -36,6 +37,8 @@ type Stream struct {
 	dirty    []*counts
 	tries    map[try]uint64
 	stats    Stats
+	readHTTP uint64 // entries that source does not know of yet
+	readTCP  uint64
 	entry    entry // of the entry being read
 	scratch  []byte
 	raw      [2]rawPeers                    // of the other side and of the own
@@ -98,6 +101,7 @@ const (
 func (s *Stream) Add(message []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.received()
 	c := cursor{b: message}
 	for c.next() {
 		switch c.tag {
@@ -105,6 +109,7 @@ func (s *Stream) Add(message []byte) error {
 			logs := cursor{b: c.sub()}
 			for logs.next() {
 				if logs.tag == 1<<3|length {
+					s.readHTTP++
 					s.http(logs.sub())
 				}
 			}
@@ -115,6 +120,7 @@ func (s *Stream) Add(message []byte) error {
 			logs := cursor{b: c.sub()}
 			for logs.next() {
 				if logs.tag == 1<<3|length {
+					s.readTCP++
 					s.tcp(logs.sub())
 				}
 			}
