@@ -23,6 +23,7 @@ type envoySnippet struct {
 	Reporter                   string // source or destination
 	ListenHost, ListenPort     string
 	UpstreamHost, UpstreamPort string
+	UpstreamLog                bool // an entry for each try
 }
 
 func newSnippetCommand() *cobra.Command {
@@ -45,7 +46,7 @@ func newSnippetEnvoyCommand() *cobra.Command {
 	var s envoySnippet
 	cmd := &cobra.Command{
 		Use:   "envoy",
-		Short: "Print what to put into an Envoy so that it sends its access logs here",
+		Short: "Print what to put into an Envoy so that it sends its access logs and stats here",
 		Example: `  lockkeeper snippet envoy --address 10.0.0.7:9001
   lockkeeper snippet envoy --full --upstream 127.0.0.1:8080 > envoy.yaml && envoy -c envoy.yaml`,
 		Args: cobra.NoArgs,
@@ -65,11 +66,12 @@ func newSnippetEnvoyCommand() *cobra.Command {
 			if full {
 				name = "bootstrap"
 			}
-			return s.write(cmd.OutOrStdout(), name)
+			return writeSnippet(cmd.OutOrStdout(), snippetTemplate, name, &s)
 		}),
 	}
 	cmd.Flags().StringVar(&address, "address", "127.0.0.1:9001", "`HOST:PORT` at which Envoy reaches the gateway")
 	cmd.Flags().StringVar(&s.Reporter, "reporter", "source", "the side on which the Envoy stands: source (callers, edge) or destination")
+	cmd.Flags().BoolVar(&s.UpstreamLog, "upstream-log", false, "log each try, too: names the hosts that retries hide, and costs one more entry for each request")
 	cmd.Flags().BoolVar(&full, "full", false, "a whole configuration of an Envoy to try it with")
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:10000", "with --full: `HOST:PORT` at which Envoy takes requests")
 	cmd.Flags().StringVar(&upstream, "upstream", "127.0.0.1:8080", "with --full: `HOST:PORT` to which it passes them on")
@@ -87,7 +89,8 @@ func split(flag, address string, host, port *string) error {
 	return nil
 }
 
-func (s *envoySnippet) write(out io.Writer, name string) error {
+// writeSnippet fills the named one of the templates in text.
+func writeSnippet(out io.Writer, text, name string, data any) error {
 	templates := template.New("")
 	templates.Funcs(template.FuncMap{"indent": func(columns int, name string, data any) (string, error) {
 		var text bytes.Buffer
@@ -95,8 +98,8 @@ func (s *envoySnippet) write(out io.Writer, name string) error {
 		margin := strings.Repeat(" ", columns)
 		return margin + strings.ReplaceAll(strings.TrimSuffix(text.String(), "\n"), "\n", "\n"+margin) + "\n", err
 	}})
-	if _, err := templates.Parse(snippetTemplate); err != nil {
+	if _, err := templates.Parse(text); err != nil {
 		return err
 	}
-	return templates.ExecuteTemplate(out, name, s)
+	return templates.ExecuteTemplate(out, name, data)
 }

@@ -21,7 +21,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-var update = flag.Bool("update", false, "write what is printed to ../deploy/envoy")
+var update = flag.Bool("update", false, "write what is printed to ../deploy and testdata")
 
 func needsEnvoy(t *testing.T) string {
 	return needs(t, "envoy", "../.cache/venv/bin/envoy", "make envoy")
@@ -46,7 +46,7 @@ func TestSnippetEnvoyIsInDeploy(t *testing.T) {
 	}
 	f("source.yaml")
 	f("destination.yaml", "--reporter", "destination")
-	f("bootstrap.yaml", "--full")
+	f("bootstrap.yaml", "--full", "--upstream-log")
 }
 
 func TestEnvoyAcceptsTheSnippet(t *testing.T) {
@@ -60,29 +60,44 @@ func TestEnvoyAcceptsTheSnippet(t *testing.T) {
 	// A whole configuration.
 	f("../deploy/envoy/bootstrap.yaml")
 	// The parts, put where their comments say.
-	f(pasted(t, "../deploy/envoy/source.yaml"))
-	f(pasted(t, "../deploy/envoy/destination.yaml"))
+	f(pasted(t, readFile(t, "../deploy/envoy/source.yaml")))
+	f(pasted(t, readFile(t, "../deploy/envoy/destination.yaml")))
+	_, upstreamLog, _ := call(t, "snippet", "envoy", "--upstream-log")
+	f(pasted(t, upstreamLog))
+	_, full, _ := call(t, "snippet", "envoy", "--full")
+	f(writeFile(t, full))
 }
 
-// pasted puts a snippet into a configuration with an HTTP and a TCP listener.
-func pasted(t *testing.T, file string) string {
+func readFile(t *testing.T, file string) string {
 	t.Helper()
-	snippet, err := os.Open(file)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer snippet.Close()
-	var parts [3]any // clusters, access log of HTTP, access log of TCP
-	decoder := yaml.NewDecoder(snippet)
-	for i := range parts {
-		if err := decoder.Decode(&parts[i]); err != nil {
+	return string(text)
+}
+
+type object = map[string]any
+
+// pasted puts the parts of a snippet into a configuration with an HTTP and a TCP listener.
+func pasted(t *testing.T, snippet string) string {
+	t.Helper()
+	var parts []any // clusters, access log of HTTP, access log of TCP, top level, router
+	for decoder := yaml.NewDecoder(strings.NewReader(snippet)); ; {
+		var part any
+		if err := decoder.Decode(&part); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
 			t.Fatal(err)
 		}
+		parts = append(parts, part)
 	}
-	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
-		t.Fatalf("%s has more than three parts: %v", file, err)
+	if len(parts) == 4 {
+		parts = append(parts, object{"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"})
 	}
-	type object = map[string]any
+	if len(parts) != 5 {
+		t.Fatalf("%d parts", len(parts))
+	}
 	listener := func(name, kind string, config object) object {
 		config["@type"] = "type.googleapis.com/envoy.extensions.filters.network." + kind
 		config["stat_prefix"] = name
@@ -91,16 +106,20 @@ func pasted(t *testing.T, file string) string {
 			"filter_chains": []any{object{"filters": []any{object{"name": name, "typed_config": config}}}},
 		}
 	}
-	text, err := json.Marshal(object{"static_resources": object{
+	config := parts[3].(object)
+	config["static_resources"] = object{
 		"clusters": parts[0],
 		"listeners": []any{
 			listener("http", "http_connection_manager.v3.HttpConnectionManager", object{
 				"access_log": parts[1], "route_config": object{},
-				"http_filters": []any{object{"name": "router", "typed_config": object{"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}},
+				"http_filters": []any{object{"name": "router", "typed_config": parts[4]}},
 			}),
-			listener("tcp", "tcp_proxy.v3.TcpProxy", object{"access_log": parts[2], "cluster": "lockkeeper"}),
+			listener("tcp", "tcp_proxy.v3.TcpProxy", object{
+				"access_log": parts[2], "access_log_options": object{"access_log_flush_interval": "30s"}, "cluster": "lockkeeper",
+			}),
 		},
-	}})
+	}
+	text, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
 	}
