@@ -33,10 +33,10 @@ func newSnippetCommand() *cobra.Command {
 		Example: "  lockkeeper snippet envoy --address 10.0.0.7:9001",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return errors.New("say which snippet: lockkeeper snippet envoy")
+			return errors.New("say which snippet: lockkeeper snippet envoy, or lockkeeper snippet istio")
 		},
 	}
-	cmd.AddCommand(newSnippetEnvoyCommand())
+	cmd.AddCommand(newSnippetEnvoyCommand(), newSnippetIstioCommand())
 	return cmd
 }
 
