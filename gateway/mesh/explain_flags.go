@@ -34,7 +34,7 @@ var flagTable = [64]Explanation{
 		Check:   []string{"the application's log at that time", "stats cluster.CLUSTER.upstream_rq_rx_reset", "one host or all: lockkeeper_endpoint_failures_total by endpoint"},
 	},
 	6: {
-		Flag: "UF", Name: "UpstreamConnectionFailure", Class: ClassNetwork, Code: "503; 0 for TCP", Details: []string{"upstream_reset_before_response_started{remote_connection_failure|…}", "upstream_reset_before_response_started{connection_timeout}"}, Upstream: UpstreamTold,
+		Flag: "UF", Name: "UpstreamConnectionFailure", Class: ClassNetwork, Code: "503; none for TCP", Details: []string{"upstream_reset_before_response_started{remote_connection_failure|…}", "upstream_reset_before_response_started{connection_timeout}"}, Upstream: UpstreamTold,
 		Meaning: "Envoy could not open a connection to the host that it had chosen. The request never reached the application.",
 		Causes:  []string{"nothing listens (connection refused): pod starting or crashed, wrong target port", "packets are dropped (connection_timeout): host dead, NetworkPolicy or firewall, route between data centres", "the TLS handshake failed: mTLS on one side only, certificate expired, wrong CA or SAN", "a scanner asks for addresses that do not exist (PassthroughCluster)"},
 		Check:   []string{"one host or all: lockkeeper_endpoint_failures_total by endpoint; without it, entries of UF by upstream address", "response_code_details and upstream_transport_failure_reason: refused, timed out or TLS", "stats cluster.CLUSTER.upstream_cx_connect_fail, upstream_cx_connect_timeout, ssl.connection_error", "istioctl x describe pod POD: mTLS of both sides", "from the caller's pod: curl -v telnet://HOST:PORT"},
@@ -52,7 +52,7 @@ var flagTable = [64]Explanation{
 		Check:   []string{"stats cluster.CLUSTER.circuit_breakers.default.{cx_open,rq_pending_open,rq_open,rq_retry_open}: which one", "stats cluster.CLUSTER.upstream_rq_pending_overflow, upstream_cx_overflow, upstream_rq_retry_overflow", "istioctl proxy-config clusters POD --fqdn SERVICE -o json: circuitBreakers"},
 	},
 	9: {
-		Flag: "NR", Name: "NoRouteFound", Class: ClassConfig, Code: "404; 0 for TCP", Details: []string{"route_not_found", "route_configuration_not_found", "filter_chain_not_found"}, Upstream: UpstreamNotTold,
+		Flag: "NR", Name: "NoRouteFound", Class: ClassConfig, Code: "404; none for TCP", Details: []string{"route_not_found", "route_configuration_not_found", "filter_chain_not_found"}, Upstream: UpstreamNotTold,
 		Meaning: "No route matched the request, or no filter chain the connection.",
 		Causes:  []string{"a path or host that no VirtualService has", "VirtualService not bound to this gateway, or its hosts do not match the authority", "route configuration not there yet: new gateway, istiod unreachable", "a client that speaks plain text to a TLS port or the reverse, or sends a wrong SNI"},
 		Check:   []string{"authority and path of the entries", "istioctl proxy-config routes POD -o json, istioctl analyze", "istioctl proxy-status: is the proxy in sync", "stats http.*.no_route, listener.*.no_filter_chain_match"},
@@ -94,7 +94,7 @@ var flagTable = [64]Explanation{
 		Check:   []string{"duration of the entries: all alike (10 s, 30 s …) is a client's timeout", "latency of the destination as it reports itself", "stats http.*.downstream_cx_destroy_remote_active_rq"},
 	},
 	16: {
-		Flag: "URX", Name: "UpstreamRetryLimitExceeded", Class: ClassUpstream, Code: "that of the last try; 0 for TCP", Details: []string{"via_upstream", "upstream_reset_before_response_started{…}"}, Upstream: UpstreamTold,
+		Flag: "URX", Name: "UpstreamRetryLimitExceeded", Class: ClassUpstream, Code: "that of the last try; none for TCP", Details: []string{"via_upstream", "upstream_reset_before_response_started{…}"}, Upstream: UpstreamTold,
 		Meaning: "All tries failed: the retries of the route (or a TCP proxy's connect attempts) are used up. What failed is the other flag, or the code of the last answer.",
 		Causes:  []string{"the failure is not of one host but of all, or retries always meet the same one", "TCP: set on every connection that failed, retries or not"},
 		Check:   []string{"each try and its host: lockkeeper_endpoint_failures_total (needs the router's upstream_log: lockkeeper snippet envoy --upstream-log)", "stats cluster.CLUSTER.upstream_rq_retry, upstream_rq_retry_success, upstream_rq_retry_limit_exceeded"},
@@ -135,7 +135,7 @@ var flagTable = [64]Explanation{
 		Check:   []string{"istioctl proxy-config ecds POD, istioctl proxy-status", "stats extension_config_discovery.*, and the proxy's log for the fetch"},
 	},
 	23: {
-		Flag: "DT", Name: "DurationTimeout", Class: ClassLimit, Code: "0 for TCP", Details: []string{"duration_timeout", "max_connection_duration_reached"}, Upstream: UpstreamMaybe,
+		Flag: "DT", Name: "DurationTimeout", Class: ClassLimit, Code: "none for TCP", Details: []string{"duration_timeout", "max_connection_duration_reached"}, Upstream: UpstreamMaybe,
 		Meaning: "The downstream connection reached its maximal duration. For TCP this is how such a connection normally ends.",
 		Causes:  []string{"max_downstream_connection_duration or max_connection_duration is set, on purpose, to rebalance connections"},
 		Check:   []string{"stats tcp.*.max_downstream_connection_duration, http.*.downstream_cx_max_duration_reached", "the listener's configuration, if connections should live longer"},
