@@ -193,6 +193,12 @@ func TestSnippetIstioAddress(t *testing.T) {
 	f("lockkeeper.mesh.internal", "STATIC", "192.0.2.10:9001", "192.0.2.10:9001")
 	f("lockkeeper.mesh.internal", "STATIC", "[2001:db8::1]:9001", "[2001:db8::1]:9001")
 
+	// A name that YAML would take for something else stays a name.
+	_, got, _ := call(t, "snippet", "istio", "--idc", "no")
+	if mesh, _ := istioParts(t, got); !strings.Contains(got, `"no"`) || mesh.MeshConfig.DefaultConfig.ProxyMetadata["ISTIO_META_IDC"] != "no" {
+		t.Error(got)
+	}
+
 	mistake := func(want string, args ...string) {
 		t.Helper()
 		if code, _, stderr := call(t, append([]string{"snippet", "istio"}, args...)...); code != 2 || !strings.Contains(stderr, want) {
