@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configgrpc"
 	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/confmap"
 
 	"github.com/lockkeeper/lockkeeper/gateway/mesh"
 )
@@ -100,6 +101,17 @@ func defaultConfig() *Config {
 	}
 }
 
+// Unmarshal lets access_logs be written as a number, too.
+func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	switch ratio := conf.Get("access_logs").(type) {
+	case int, int64, float64:
+		if err := conf.Merge(confmap.NewFromStringMap(map[string]any{"access_logs": fmt.Sprint(ratio)})); err != nil {
+			return err
+		}
+	}
+	return conf.Unmarshal(c)
+}
+
 // Validate reports all mistakes at once.
 func (c *Config) Validate() error {
 	var errs []error
@@ -121,5 +133,5 @@ func (c *Config) Validate() error {
 	for name, reporter := range c.Reporters {
 		check(reporter == "source" || reporter == "destination", "reporters::%s: %q: must be source or destination", name, reporter)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.validateRecords()...)...)
 }

@@ -45,6 +45,7 @@ type envoyReceiver struct {
 	idc        mesh.IDCSource
 	refused    atomic.Int64 // streams ended for what they sent
 	telemetry  metric.Registration
+	recorder   *recorder // since Start
 
 	server *grpc.Server
 	stop   context.CancelFunc // ends the flush loop
@@ -83,6 +84,10 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 	}
 	r.server.RegisterService(accessLogService(r.accessLogs), nil)
 	r.server.RegisterService(metricsService(r.envoyStats), nil)
+	r.recorder = newRecorder(r)
+	if !r.recorder.idle() {
+		r.aggregator.Observe(&mesh.Observer{Want: r.recorder.want, See: r.recorder.see})
+	}
 	if r.telemetry, err = r.observe(); err != nil {
 		return err
 	}
@@ -103,6 +108,9 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 	var loop context.Context
 	loop, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	r.tasks.Go(func() { r.flushUntil(loop) })
+	if !r.recorder.idle() {
+		r.tasks.Go(func() { r.recorder.run(loop) })
+	}
 	return nil
 }
 
@@ -119,7 +127,7 @@ func (r *envoyReceiver) Shutdown(ctx context.Context) error {
 	}
 	r.stop()
 	r.tasks.Wait()
-	return r.flush(ctx, time.Now())
+	return errors.Join(r.flush(ctx, time.Now()), r.recorder.flush(ctx))
 }
 
 func (r *envoyReceiver) flushUntil(ctx context.Context) {

@@ -32,7 +32,7 @@ import (
 )
 
 // recorded reads the start of a stream that a real Envoy sent.
-func recorded(t *testing.T) []*accesslogv3.StreamAccessLogsMessage {
+func recorded(t testing.TB) []*accesslogv3.StreamAccessLogsMessage {
 	t.Helper()
 	f, err := os.Open("testdata/http_stream.binpb")
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package envoy
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -37,6 +38,8 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 	flagOverflow := counter("lockkeeper_response_flags_overflow_total", "Response flags counted as those of other, because series::max was reached.")
 	untracked := counter("lockkeeper_tcp_untracked_total", "Entries of open TCP connections that are counted only at their end, because too many are open.")
 	unknown := counter("lockkeeper_unknown_total", "Counted entries of which something could not be told, by what.")
+	records := counter("lockkeeper_records_total", "Log records of access-log entries that were handed on.")
+	dropped := counter("lockkeeper_records_dropped_total", "Access-log entries that should have become log records and did not, by reason.")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -60,6 +63,10 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 		o.ObserveInt64(endpointOverflow, int64(t.EndpointOverflow))
 		o.ObserveInt64(flagOverflow, int64(t.FlagOverflow))
 		o.ObserveInt64(untracked, int64(t.Untracked))
+		o.ObserveInt64(records, r.recorder.records.Load())
+		for reason, n := range map[string]*atomic.Int64{"full": &r.recorder.full, "refused": &r.recorder.refused, "malformed": &r.recorder.unreadable} {
+			o.ObserveInt64(dropped, n.Load(), metric.WithAttributes(attribute.String("reason", reason)))
+		}
 		return nil
 	}, all...)
 }
