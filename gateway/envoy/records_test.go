@@ -239,7 +239,7 @@ func TestOwner(t *testing.T) {
 
 func BenchmarkRecord(b *testing.B) {
 	r, _ := recording(b, nil)
-	e := seen(b, r, entriesOf(b, "testdata/entries/http_UF+URX.binpb")[0].raw)
+	e := seen(b, r, entriesOf(b, "testdata/entries/http_UF+URX.binpb")[0])
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, _, err := r.record(&e); err != nil {
