@@ -1,7 +1,7 @@
 // Package envoy is the Collector's receiver for Envoy's access-log service (ALS, v3).
 //
 // In come streams of access-log entries on one gRPC port. Out go Istio's standard metrics, counted by package mesh, at every
-// flush interval. It keeps no entry and never answers a stream.
+// flush interval, and the entries that the configuration chooses as log records. It never answers a stream.
 package envoy
 
 import (
