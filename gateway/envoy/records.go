@@ -50,7 +50,8 @@ type waitingEntry struct {
 	at       time.Time // when it was seen
 }
 
-func (e *waitingEntry) bytes() int { return 160 + len(e.raw) + 32*len(e.labels) }
+// bytes is about what it takes in memory: the struct and some texts of its labels besides what has a length here.
+func (e *waitingEntry) bytes() int { return 640 + len(e.raw) + 32*len(e.labels) }
 
 // newRecorder returns the recorder of r, whose configuration is valid and whose pipelines are known.
 func newRecorder(r *envoyReceiver) *recorder {
