@@ -16,9 +16,6 @@ type Options struct {
 	Reporters map[string]string // log name to "source" or "destination", for Envoys that tell neither otherwise
 }
 
-// maxAuthorities bounds the services that are known only by an authority, which any client can make up.
-const maxAuthorities = 1000
-
 // Aggregator sums what the streams count. All methods may be called concurrently, but only one Flush at a time.
 type Aggregator struct {
 	options        Options
@@ -26,23 +23,23 @@ type Aggregator struct {
 	seed           maphash.Seed
 	addresses      addresses
 	connections    connections
+	hosts          hosts
 	started        time.Time
 	otherText      unique.Handle[string]
 	otherService   unique.Handle[Service]
 	unknownService unique.Handle[Service]
 	observer       atomic.Pointer[Observer]
 
-	mu          sync.Mutex
-	streams     map[*Stream]struct{}
-	open        map[string]int // streams by node id
-	series      map[key]*series
-	edges       map[edgeKey]*edge
-	ends        map[unique.Handle[Peer]]unique.Handle[Peer]
-	authorities map[string]struct{}
-	sources     map[string]*source     // by node id
-	closed      map[string]closedStats // of ended streams, by node id
-	gone        Stats                  // of nodes no longer in closed
-	overflow    uint64
+	mu       sync.Mutex
+	streams  map[*Stream]struct{}
+	open     map[string]int // streams by node id
+	series   map[key]*series
+	edges    map[edgeKey]*edge
+	ends     map[unique.Handle[Peer]]unique.Handle[Peer]
+	sources  map[string]*source     // by node id
+	closed   map[string]closedStats // of ended streams, by node id
+	gone     Stats                  // of nodes no longer in closed
+	overflow uint64
 
 	counters         map[*counter]struct{} // all that are exported
 	endpoints        map[endpointKey]*counter
@@ -71,12 +68,13 @@ func New(o Options, now time.Time) *Aggregator {
 		options: o, bounds: Bounds(), seed: maphash.MakeSeed(), started: now, lastFlush: now, swept: now, merged: now,
 		addresses:      addresses{known: map[place]resident{}, max: 4 * o.MaxSeries},
 		connections:    connections{known: map[uint64]connection{}, max: maxConnections, now: now},
+		hosts:          hosts{named: map[string]struct{}{}, authorities: map[string]struct{}{}, max: o.MaxSeries},
 		otherText:      unique.Make(Other),
 		otherService:   unique.Make(Service{Host: Other, Name: Other, Namespace: Other}),
 		unknownService: unique.Make(Service{}),
 		streams:        map[*Stream]struct{}{}, open: map[string]int{}, series: map[key]*series{}, edges: map[edgeKey]*edge{},
-		ends:        map[unique.Handle[Peer]]unique.Handle[Peer]{},
-		authorities: map[string]struct{}{}, sources: map[string]*source{}, closed: map[string]closedStats{},
+		ends:    map[unique.Handle[Peer]]unique.Handle[Peer]{},
+		sources: map[string]*source{}, closed: map[string]closedStats{},
 		counters: map[*counter]struct{}{}, endpoints: map[endpointKey]*counter{}, endpointFailures: map[endpointKey]*counter{},
 	}
 }
@@ -184,15 +182,4 @@ func (a *Aggregator) overflowKey(k key) key {
 		other.reporter, other.code, other.flags = k.reporter, k.code, k.flags
 	}
 	return other
-}
-
-// allowAuthority tells whether one more service may be known by its authority alone.
-func (a *Aggregator) allowAuthority(host string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if _, ok := a.authorities[host]; !ok && len(a.authorities) >= maxAuthorities {
-		return false
-	}
-	a.authorities[host] = struct{}{}
-	return true
 }

@@ -1,6 +1,9 @@
 package mesh
 
-import "time"
+import (
+	"time"
+	"unique"
+)
 
 // Flush merges all streams and exports the series and counters that changed or are due. It returns the first error. One Flush at
 // a time.
@@ -62,27 +65,24 @@ func (a *Aggregator) sweep(now time.Time) {
 	for _, s := range streams {
 		s.mu.Lock()
 		s.merge()
-		clear(s.series)
-		clear(s.learned)
+		s.series = map[key]*counts{} // not cleared: a map does not shrink
+		s.learned = map[uint64]unique.Handle[Peer]{}
+		s.services = map[string]unique.Handle[Service]{} // their hosts are to be asked for again
 		s.mu.Unlock()
 	}
 	since := now.Add(-a.options.Idle)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.swept = now
-	authorities := map[string]struct{}{}
+	used := map[string]struct{}{}
 	for k, s := range a.series {
 		if s.idle(since) {
 			delete(a.series, k)
 			continue
 		}
-		if host := k.service.Value().Host; host != "" {
-			if _, ok := a.authorities[host]; ok {
-				authorities[host] = struct{}{}
-			}
-		}
+		used[k.service.Value().Host] = struct{}{}
 	}
-	a.authorities = authorities
+	a.hosts.keep(used)
 	a.sweepCounters(since)
 	a.sweepEdges(since)
 	a.sweepEndpoints()

@@ -139,7 +139,7 @@ func (s *Stream) serviceOf(e *entry) (unique.Handle[Service], bool) {
 		}
 		return s.aggregator.otherService, true
 	}
-	if kind != 'h' && !s.aggregator.allowAuthority(host) {
+	if kind != 'h' && !s.aggregator.hosts.allowAuthority(host) {
 		return s.aggregator.otherService, true
 	}
 	service := newService(host)
@@ -151,6 +151,9 @@ func (s *Stream) serviceOf(e *entry) (unique.Handle[Service], bool) {
 	}
 	if len(s.services) >= maxStreamServices {
 		clear(s.services)
+	}
+	if kind == 'h' {
+		s.aggregator.hosts.name(host)
 	}
 	h := unique.Make(service)
 	s.services[string(s.scratch)] = h

@@ -184,6 +184,7 @@ func (s *Stream) countsOf(k key) *counts {
 // merge hands the counts to the aggregator. s.mu is held.
 func (s *Stream) merge() {
 	s.aggregator.merge(s.dirty)
+	clear(s.dirty) // so that it keeps no counts
 	s.dirty = s.dirty[:0]
 	s.aggregator.mergeTries(s.tries)
 }
