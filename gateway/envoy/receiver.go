@@ -42,6 +42,9 @@ type envoyReceiver struct {
 	report     *receiverhelper.ObsReport
 	aggregator *mesh.Aggregator
 	stats      *stats.Sink
+	coverage   *coverage
+	keeper     *keeper
+	reports    *nodeReports
 	idc        mesh.IDCSource
 	refused    atomic.Int64 // streams ended for what they sent
 	telemetry  metric.Registration
@@ -59,10 +62,13 @@ func newReceiver(set receiver.Settings, c *Config) (*envoyReceiver, error) {
 	if err != nil {
 		return nil, err
 	}
+	now := time.Now()
+	aggregator := mesh.New(mesh.Options{MaxSeries: c.Series.Max, Idle: c.Series.Idle, Reporters: c.Reporters}, now)
+	coverage := newCoverage(aggregator.Received, c.Series.Idle, now)
 	return &envoyReceiver{
-		config: c, set: set, report: report, idc: mesh.IDCSource(c.IDC),
-		stats:      newStats(c, time.Now()),
-		aggregator: mesh.New(mesh.Options{MaxSeries: c.Series.Max, Idle: c.Series.Idle, Reporters: c.Reporters}, time.Now()),
+		config: c, set: set, report: report, idc: mesh.IDCSource(c.IDC), aggregator: aggregator,
+		stats: newStats(c, now, coverage.sample), coverage: coverage,
+		keeper: &keeper{coverage: coverage, logger: set.Logger}, reports: newNodeReports(now),
 	}, nil
 }
 
@@ -72,7 +78,10 @@ type handlers interface {
 }
 
 func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
-	var err error
+	err := r.keeper.open(ctx, host, r.config.Storage, r.set.ID, time.Now())
+	if err != nil {
+		return err
+	}
 	r.server, err = r.config.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings,
 		configgrpc.WithGrpcServerOption(grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")})),
 		configgrpc.WithGrpcServerOption(grpc.InitialWindowSize(1<<20)),
@@ -123,11 +132,11 @@ func (r *envoyReceiver) Shutdown(ctx context.Context) error {
 		_ = r.telemetry.Unregister() // fails only for a foreign registration
 	}
 	if r.stop == nil {
-		return nil
+		return r.keeper.close(ctx)
 	}
 	r.stop()
 	r.tasks.Wait()
-	return errors.Join(r.flush(ctx, time.Now()), r.recorder.flush(ctx))
+	return errors.Join(r.flush(ctx, time.Now()), r.recorder.flush(ctx), r.keeper.close(ctx))
 }
 
 func (r *envoyReceiver) flushUntil(ctx context.Context) {
@@ -146,7 +155,9 @@ func (r *envoyReceiver) flushUntil(ctx context.Context) {
 }
 
 func (r *envoyReceiver) flush(ctx context.Context, now time.Time) error {
-	return errors.Join(r.flushStats(ctx, now), r.flushEntries(ctx, now))
+	return r.keeper.flush(ctx, now, func() error {
+		return errors.Join(r.flushStats(ctx, now), r.flushEntries(ctx, now), r.flushNodes(ctx, now))
+	})
 }
 
 func (r *envoyReceiver) flushEntries(ctx context.Context, now time.Time) error {

@@ -14,8 +14,8 @@ import (
 )
 
 // newStats returns what keeps Envoy's stats, for a valid configuration.
-func newStats(c *Config, now time.Time) *stats.Sink {
-	return stats.New(stats.Options{Istio: c.RequestsFrom == "stats", Idle: c.Series.Idle}, now)
+func newStats(c *Config, now time.Time, sample func(stats.Sample)) *stats.Sink {
+	return stats.New(stats.Options{Istio: c.RequestsFrom == "stats", Idle: c.Series.Idle, Sample: sample}, now)
 }
 
 // metricsService describes envoy.service.metrics.v3.MetricsService with messages that stay encoded.

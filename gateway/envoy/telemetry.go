@@ -40,6 +40,8 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 	unknown := counter("lockkeeper_unknown_total", "Counted entries of which something could not be told, by what.")
 	records := counter("lockkeeper_records_total", "Log records of access-log entries that were handed on.")
 	dropped := counter("lockkeeper_records_dropped_total", "Access-log entries that should have become log records and did not, by reason.")
+	uncompared := counter("lockkeeper_coverage_skipped_total", "Samples of Envoy's stats that coverage has no room for.")
+	unkept := counter("lockkeeper_coverage_unkept_total", "Times that what coverage keeps could not be read or written.")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -55,6 +57,8 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 		for i, what := range mesh.UnknownNames() {
 			o.ObserveInt64(unknown, int64(t.All.Unknown[i]), metric.WithAttributes(attribute.String("what", what)))
 		}
+		o.ObserveInt64(uncompared, r.coverage.refused())
+		o.ObserveInt64(unkept, r.keeper.failed.Load())
 		o.ObserveInt64(refused, r.refused.Load())
 		o.ObserveInt64(streams, int64(t.Streams))
 		o.ObserveInt64(series, int64(t.Series))

@@ -8,8 +8,9 @@ import (
 // Source is what was received of one node since the gateway began, or since the node was last forgotten.
 type Source struct {
 	IDC     string
-	Streams int    // open
-	HTTP    uint64 // entries of any type, whatever became of them: what Envoy counts as written
+	Streams int       // open
+	Ended   time.Time // the last stream that did, at about that time
+	HTTP    uint64    // entries of any type, whatever became of them: what Envoy counts as written
 	TCP     uint64
 }
 
@@ -70,7 +71,7 @@ func (a *Aggregator) Sources() map[string]Source {
 	defer a.mu.Unlock()
 	all := make(map[string]Source, len(a.sources))
 	for id, src := range a.sources {
-		all[id] = Source{IDC: src.idc, Streams: src.streams, HTTP: src.http.Load(), TCP: src.tcp.Load()}
+		all[id] = Source{IDC: src.idc, Streams: src.streams, Ended: src.ended, HTTP: src.http.Load(), TCP: src.tcp.Load()}
 	}
 	return all
 }
