@@ -106,7 +106,7 @@ func (c *coverage) sample(s stats.Sample) {
 }
 
 func (n *covered) add(now pair) {
-	if i := len(n.Samples); i >= 3 && n.Samples[i-1].At-n.Samples[i-3].At < coverageStep.Milliseconds() {
+	if i := len(n.Samples); i >= 4 && n.Samples[i-1].At-n.Samples[i-3].At < coverageStep.Milliseconds() {
 		n.Samples[i-2] = n.Samples[i-1]
 		n.Samples = n.Samples[:i-1]
 	}
@@ -127,21 +127,20 @@ func (n *covered) base(window time.Duration) int {
 	return max(0, i)
 }
 
-// ratio is the share of what was written over the window that was received. It is not known before the third sample.
+// ratio is the share of what was written over the window that was received. It is not known before the fourth sample.
 //
 // Entries on their way, and samples that were overtaken by them, make a single sample's deficit too large or too small by a
-// few. A loss stays. So it counts from the larger of two deficits to the smaller of two.
+// few. A loss stays. So it counts from the larger of the first two deficits to the smaller of the last two.
 func (n *covered) ratio() (ratio float64, known bool) {
 	last := len(n.Samples) - 1
-	if last < 2 {
+	if last < 3 {
 		return 0, false
 	}
-	base := n.base(coverageWindow)
-	from, to := n.Samples[base], n.Samples[last]
-	if base > 0 && n.Samples[base-1].deficit() > from.deficit() {
-		from = n.Samples[base-1]
+	first := max(0, n.base(coverageWindow)-1)
+	from, to, previous := n.Samples[first], n.Samples[last], n.Samples[last-1]
+	if next := n.Samples[first+1]; next.deficit() > from.deficit() {
+		from = next
 	}
-	previous := n.Samples[last-1]
 	if previous.deficit() < to.deficit() {
 		to = previous
 	}

@@ -106,7 +106,7 @@ func TestReceiverReportsItsNodes(t *testing.T) {
 	require.Equal(t, []uint64{entries, 0}, []uint64{http, tcp})
 
 	now := time.Now()
-	for i := range uint64(3) {
+	for i := range uint64(4) {
 		r.coverage.sample(stats.Sample{Node: node, At: now.Add(time.Duration(i) * time.Second), Flushed: i * entries, HasFlushed: true})
 	}
 	all := r.coverage.judge(r.aggregator.Sources(), []stats.NodeStatus{{ID: node, IDC: "idc1", Last: now}}, now)
