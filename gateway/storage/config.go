@@ -30,3 +30,6 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// batches tells whether the queue merges and splits requests, for which they have to be decoded.
+func (c *Config) batches() bool { return c.Queue.HasValue() && c.Queue.Get().Batch.HasValue() }

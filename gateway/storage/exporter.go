@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -62,11 +63,23 @@ func (e *pluginExporter) start(_ context.Context, host component.Host) error {
 }
 
 func (e *pluginExporter) pushMetrics(ctx context.Context, data pmetric.Metrics) error {
-	request, err := (&pmetric.ProtoMarshaler{}).MarshalMetrics(data)
+	encoded, err := encodeMetrics(ctx, data)
 	if err != nil {
 		return permanent(err)
 	}
-	reply, err := e.export(ctx, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", request)
+	return e.sendMetrics(ctx, encoded)
+}
+
+func (e *pluginExporter) pushLogs(ctx context.Context, data plog.Logs) error {
+	encoded, err := encodeLogs(ctx, data)
+	if err != nil {
+		return permanent(err)
+	}
+	return e.sendLogs(ctx, encoded)
+}
+
+func (e *pluginExporter) sendMetrics(ctx context.Context, r xexporterhelper.Request) error {
+	reply, err := e.export(ctx, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", r.(*request).data)
 	if err != nil || len(reply) == 0 {
 		return err
 	}
@@ -78,12 +91,8 @@ func (e *pluginExporter) pushMetrics(ctx context.Context, data pmetric.Metrics) 
 	return nil
 }
 
-func (e *pluginExporter) pushLogs(ctx context.Context, data plog.Logs) error {
-	request, err := (&plog.ProtoMarshaler{}).MarshalLogs(data)
-	if err != nil {
-		return permanent(err)
-	}
-	reply, err := e.export(ctx, "/opentelemetry.proto.collector.logs.v1.LogsService/Export", request)
+func (e *pluginExporter) sendLogs(ctx context.Context, r xexporterhelper.Request) error {
+	reply, err := e.export(ctx, "/opentelemetry.proto.collector.logs.v1.LogsService/Export", r.(*request).data)
 	if err != nil || len(reply) == 0 {
 		return err
 	}

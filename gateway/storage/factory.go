@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
 )
 
 // NewFactory makes the exporter `plugin`.
@@ -42,7 +43,10 @@ func createMetrics(ctx context.Context, set exporter.Settings, cfg component.Con
 	if err != nil {
 		return nil, err
 	}
-	return exporterhelper.NewMetrics(ctx, set, cfg, e.pushMetrics, options(c, e)...)
+	if c.batches() {
+		return exporterhelper.NewMetrics(ctx, set, cfg, e.pushMetrics, append(options(c, e), exporterhelper.WithQueue(c.Queue))...)
+	}
+	return xexporterhelper.NewMetricsRequest(ctx, set, encodeMetrics, e.sendMetrics, append(options(c, e), queue(c, metricsEncoding()))...)
 }
 
 func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Logs, error) {
@@ -51,14 +55,21 @@ func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config
 	if err != nil {
 		return nil, err
 	}
-	return exporterhelper.NewLogs(ctx, set, cfg, e.pushLogs, options(c, e)...)
+	if c.batches() {
+		return exporterhelper.NewLogs(ctx, set, cfg, e.pushLogs, append(options(c, e), exporterhelper.WithQueue(c.Queue))...)
+	}
+	return xexporterhelper.NewLogsRequest(ctx, set, encodeLogs, e.sendLogs, append(options(c, e), queue(c, logsEncoding()))...)
 }
 
 func options(c *Config, e *pluginExporter) []exporterhelper.Option {
 	return []exporterhelper.Option{
 		exporterhelper.WithStart(e.start),
 		exporterhelper.WithTimeout(c.Timeout),
-		exporterhelper.WithQueue(c.Queue),
 		exporterhelper.WithRetry(c.Retry),
 	}
+}
+
+// queue is one of requests that stay encoded.
+func queue(c *Config, e encoding) exporterhelper.Option {
+	return xexporterhelper.WithQueueBatch(c.Queue, xexporterhelper.QueueBatchSettings{Encoding: e})
 }
