@@ -3,35 +3,49 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
 
 	"github.com/lockkeeper/lockkeeper/gateway/mesh/load"
 )
 
-// loadEnv makes the test binary a load generator; its value is the gateway's address and the number of streams.
+// loadEnv makes the test binary a load generator; its value is a loadSpec.
 const loadEnv = "LOCKKEEPER_BENCH_LOAD"
 
-// generateLoad opens the streams that spec asks for and, for each line of standard input, sends that many entries over them as
-// fast as the gateway takes them, and answers with a line.
-func generateLoad(spec string) error {
-	target, number, _ := strings.Cut(spec, " ")
-	streams, err := strconv.Atoi(number)
-	if err != nil {
+// loadSpec says what a load generator sends.
+type loadSpec struct {
+	Target   string
+	Streams  int    // each on a connection of its own
+	Messages int    // different ones, of each stream
+	AnyOrder bool   // see load.Shape
+	Rate     int    // entries per second of all streams together; 0: as fast as they are taken
+	CA       string // file with the gateway's certificate; "": no TLS
+}
+
+// generateLoad opens the streams that text, a loadSpec, asks for and, for each line of standard input, sends that many entries
+// over them, and answers with a line.
+func generateLoad(text string) error {
+	var spec loadSpec
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
 		return err
 	}
-	senders := make([]*sender, streams)
-	for i := range senders {
-		if senders[i], err = newSender(target, i); err != nil {
-			return err
-		}
+	senders := make([]*sender, spec.Streams)
+	if err := each(senders, func(i int, _ *sender) (err error) {
+		senders[i], err = spec.sender(i)
+		return err
+	}); err != nil {
+		return err
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
@@ -39,20 +53,22 @@ func generateLoad(spec string) error {
 		if err != nil {
 			return err
 		}
-		var all sync.WaitGroup
-		errs := make([]error, streams)
-		for i, s := range senders {
-			all.Go(func() { errs[i] = s.send(entries/streams + 1) })
-		}
-		all.Wait()
-		for _, err := range errs {
-			if err != nil {
-				return err
-			}
+		if err := each(senders, func(_ int, s *sender) error { return s.send((entries + spec.Streams - 1) / spec.Streams) }); err != nil {
+			return err
 		}
 		fmt.Println("sent")
 	}
 	return lines.Err()
+}
+
+func each(senders []*sender, do func(i int, s *sender) error) error {
+	var all sync.WaitGroup
+	errs := make([]error, len(senders))
+	for i, s := range senders {
+		all.Go(func() { errs[i] = do(i, s) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // sender is one stream on a connection of its own, as every Envoy has.
@@ -62,14 +78,23 @@ type sender struct {
 	messages [][]byte
 	entries  []int
 	next     int
+	pause    time.Duration // from one entry to the next
 }
 
+// newSender opens stream number of the usual load.
 func newSender(target string, number int) (*sender, error) {
-	messages, err := load.Messages(number, 64, load.Shape{})
+	return (&loadSpec{Target: target, Messages: 64}).sender(number)
+}
+
+func (spec *loadSpec) sender(number int) (*sender, error) {
+	messages, err := load.Messages(number, spec.Messages, load.Shape{AnyOrder: spec.AnyOrder})
 	if err != nil {
 		return nil, err
 	}
 	s := &sender{messages: messages}
+	if spec.Rate > 0 {
+		s.pause = time.Second * time.Duration(spec.Streams) / time.Duration(spec.Rate)
+	}
 	for _, m := range messages {
 		n, err := load.Entries([][]byte{m})
 		if err != nil {
@@ -77,18 +102,29 @@ func newSender(target string, number int) (*sender, error) {
 		}
 		s.entries = append(s.entries, n)
 	}
-	if s.conn, err = grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
+	transport := insecure.NewCredentials()
+	if spec.CA != "" {
+		if transport, err = credentials.NewClientTLSFromFile(spec.CA, ""); err != nil {
+			return nil, err
+		}
+	}
+	if s.conn, err = grpc.NewClient(spec.Target, grpc.WithTransportCredentials(transport), grpc.WithSharedWriteBuffer(true)); err != nil {
 		return nil, err
 	}
 	s.stream, err = s.conn.NewStream(context.Background(), &grpc.StreamDesc{ClientStreams: true},
-		"/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs", grpc.ForceCodecV2(rawCodec{}))
+		"/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs", grpc.ForceCodecV2(rawCodec{}), grpc.WaitForReady(true))
 	return s, err
 }
 
 // send sends messages until they hold n entries.
 func (s *sender) send(n int) error {
+	at := time.Now().Add(rand.N(s.pause*20 + 1)) // not all streams at once
 	for n > 0 {
 		i := s.next % len(s.messages)
+		if s.pause > 0 {
+			time.Sleep(time.Until(at))
+			at = at.Add(s.pause * time.Duration(s.entries[i]))
+		}
 		if err := s.stream.SendMsg(s.messages[i]); err != nil {
 			return err
 		}
