@@ -50,3 +50,19 @@ func TestTraceContext(t *testing.T) {
 	f(map[string]string{"traceparent": "garbage", "b3": trace + "-" + span + "-1"}, trace, span, true)
 	f(nil, none, none, false)
 }
+
+// A trace context has both ids or neither, and those of a traceparent are in it as they are.
+func FuzzTraceContext(f *testing.F) {
+	f.Add("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "", "", "")
+	f.Add("", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1-05e3ac9a4f6e3b90", "", "")
+	f.Add("", "0", "a3ce929d0e0e4736", "00f067aa0ba902b7")
+	f.Fuzz(func(t *testing.T, traceparent, b3, trace, span string) {
+		got := readTraceContext(map[string]string{"traceparent": traceparent, "b3": b3, "x-b3-traceid": trace, "x-b3-spanid": span})
+		require.Equal(t, got.trace.IsEmpty(), got.span.IsEmpty())
+		require.False(t, got.sampled && got.trace.IsEmpty())
+		if w3c, ok := readTraceparent(traceparent); ok {
+			require.Equal(t, w3c, got)
+			require.Equal(t, traceparent[3:52], got.trace.String()+"-"+got.span.String())
+		}
+	})
+}
