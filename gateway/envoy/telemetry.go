@@ -36,6 +36,7 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 	endpoints := gauge("lockkeeper_endpoints", "Label sets of lockkeeper_endpoint_requests_total kept.")
 	endpointOverflow := counter("lockkeeper_endpoint_overflow_total", "Tries counted as other, because series::max was reached.")
 	flagOverflow := counter("lockkeeper_response_flags_overflow_total", "Response flags counted as those of other, because series::max was reached.")
+	hopOverflow := counter("lockkeeper_edge_overflow_total", "What lockkeeper_edge_sent_total and lockkeeper_edge_received_total leave out, because series::max was reached.")
 	untracked := counter("lockkeeper_tcp_untracked_total", "Entries of open TCP connections that are counted only at their end, because too many are open.")
 	unknown := counter("lockkeeper_unknown_total", "Counted entries of which something could not be told, by what.")
 	records := counter("lockkeeper_records_total", "Log records of access-log entries that were handed on.")
@@ -66,6 +67,7 @@ func (r *envoyReceiver) observe() (metric.Registration, error) {
 		o.ObserveInt64(endpoints, int64(t.Endpoints))
 		o.ObserveInt64(endpointOverflow, int64(t.EndpointOverflow))
 		o.ObserveInt64(flagOverflow, int64(t.FlagOverflow))
+		o.ObserveInt64(hopOverflow, int64(t.HopOverflow))
 		o.ObserveInt64(untracked, int64(t.Untracked))
 		o.ObserveInt64(records, r.recorder.records.Load())
 		for reason, n := range map[string]*atomic.Int64{"full": &r.recorder.full, "refused": &r.recorder.refused, "malformed": &r.recorder.unreadable} {

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 	"unique"
 )
@@ -11,7 +12,9 @@ import (
 type addresses struct {
 	mu    sync.RWMutex
 	known map[place]resident
-	max   int
+
+	generation atomic.Uint64 // grows with each IP whose IDC was told
+	max        int
 }
 
 type place struct {
@@ -21,8 +24,9 @@ type place struct {
 
 type resident struct {
 	peer      unique.Handle[Peer]
-	node      string // id of the node that said so of itself
-	ambiguous bool   // several workloads are there: nobody can be told
+	idc       unique.Handle[string] // of the node; zero: not known, or several
+	node      string                // id of the node that said so of itself
+	ambiguous bool                  // several workloads are there: nobody can be told
 	at        time.Time
 }
 
@@ -54,15 +58,29 @@ func (a *addresses) learn(at address, peer unique.Handle[Peer]) {
 }
 
 // learnNode notes where a node listens. Two open nodes of different workloads on one IP make it ambiguous.
-func (a *addresses) learnNode(n *Node, peer unique.Handle[Peer], open map[string]int) {
+func (a *addresses) learnNode(n *Node, peer unique.Handle[Peer], idc unique.Handle[string], open map[string]int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, ip := range n.ips {
 		at := place{ip: ip}
 		r := a.known[at]
-		shared := r.node != "" && r.node != n.ID && open[r.node] > 0 && r.peer != peer
-		a.put(at, resident{peer: peer, node: n.ID, ambiguous: shared, at: time.Now()})
+		others := r.node != "" && r.node != n.ID && open[r.node] > 0
+		now := resident{peer: peer, idc: idc, node: n.ID, ambiguous: others && r.peer != peer, at: time.Now()}
+		if others && r.idc != idc {
+			now.idc = unique.Handle[string]{}
+		}
+		if r.idc != now.idc {
+			a.generation.Add(1)
+		}
+		a.put(at, now)
 	}
+}
+
+// idc is that of the nodes at an IP; zero if there is none that is known.
+func (a *addresses) idc(ip []byte) unique.Handle[string] {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.known[place{ip: string(ip)}].idc
 }
 
 func (a *addresses) put(at place, r resident) {

@@ -47,6 +47,8 @@ type Aggregator struct {
 	endpointOverflow uint64
 	flagCounters     int
 	flagOverflow     uint64
+	hops             map[hopKey]*hop
+	hopOverflow      uint64
 
 	lastFlush time.Time // when the last flush exported
 	merged    time.Time // when the last flush began to merge
@@ -75,7 +77,7 @@ func New(o Options, now time.Time) *Aggregator {
 		streams:        map[*Stream]struct{}{}, open: map[string]int{}, series: map[key]*series{}, edges: map[edgeKey]*edge{},
 		ends:    map[unique.Handle[Peer]]unique.Handle[Peer]{},
 		sources: map[string]*source{}, closed: map[string]closedStats{},
-		counters: map[*counter]struct{}{}, endpoints: map[endpointKey]*counter{}, endpointFailures: map[endpointKey]*counter{},
+		counters: map[*counter]struct{}{}, hops: map[hopKey]*hop{}, endpoints: map[endpointKey]*counter{}, endpointFailures: map[endpointKey]*counter{},
 	}
 }
 
@@ -84,7 +86,7 @@ func (a *Aggregator) Open(n Node) *Stream {
 	s := &Stream{
 		aggregator: a, node: n, own: unique.Make(n.peer), idc: unique.Make(n.IDC),
 		series: map[key]*counts{}, peers: map[uint64]unique.Handle[Peer]{}, services: map[string]unique.Handle[Service]{},
-		texts: map[string]unique.Handle[string]{}, tries: map[try]uint64{}, learned: map[uint64]unique.Handle[Peer]{},
+		texts: map[string]unique.Handle[string]{}, tries: map[try]uint64{}, fars: map[uint64]far{}, learned: map[uint64]unique.Handle[Peer]{},
 		raw: [2]rawPeers{{peers: map[uint64]unique.Handle[Peer]{}}, {peers: map[uint64]unique.Handle[Peer]{}}},
 	}
 	s.unknown.peer, s.unknown.principal = unique.Make(Peer{}), unique.Make(Unknown)
@@ -105,7 +107,7 @@ func (a *Aggregator) Open(n Node) *Stream {
 	a.streams[s] = struct{}{}
 	a.open[n.ID]++
 	s.source = a.openSource(&n)
-	a.addresses.learnNode(&s.node, s.own, a.open)
+	a.addresses.learnNode(&s.node, s.own, s.idc, a.open)
 	return s
 }
 
@@ -147,15 +149,17 @@ func (a *Aggregator) merge(dirty []*counts) {
 		s.touch(a.merged, true)
 		e.add(a.merged, c)
 		a.addFlags(e, c.key.flags, uint64(c.requests))
+		a.addHop(e, c)
 		s.merge(c)
 	}
 }
 
 func (a *Aggregator) seriesOf(c *counts) *series {
-	if s := a.series[c.key]; s != nil {
+	k := c.key
+	k.far = unique.Handle[string]{} // no label
+	if s := a.series[k]; s != nil {
 		return s
 	}
-	k := c.key
 	if len(a.series) >= a.options.MaxSeries {
 		a.overflow += uint64(c.requests)
 		k = a.overflowKey(k)

@@ -40,12 +40,20 @@ func (c *counter) snapshot() Counter {
 func (a *Aggregator) sweepCounters(since time.Time) {
 	for c := range a.counters {
 		if c.idle(since) {
-			c.gone = true
-			delete(a.counters, c)
-			if c.Name == flagsTotal {
-				a.flagCounters--
-			}
+			a.drop(c)
 		}
+	}
+}
+
+// drop ends a counter. Nothing happens to one that is nil or gone.
+func (a *Aggregator) drop(c *counter) {
+	if c == nil || c.gone {
+		return
+	}
+	c.gone = true
+	delete(a.counters, c)
+	if c.Name == flagsTotal {
+		a.flagCounters--
 	}
 }
 

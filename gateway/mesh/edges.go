@@ -17,8 +17,9 @@ type Edge struct {
 	Requests    uint64            `json:"requests"`
 	Rate        float64           `json:"rate"` // requests per second
 	Errors      uint64            `json:"errors"`
-	ErrorShare  float64           `json:"error_share"` // of the requests: no response code, 5xx, gRPC status but OK, or a flag
-	Flags       map[string]uint64 `json:"flags"`       // by each single flag
+	ErrorShare  float64           `json:"error_share"`    // of the requests: no response code, 5xx, gRPC status but OK, or a flag
+	Flags       map[string]uint64 `json:"flags"`          // by each single flag
+	Loss        *float64          `json:"loss,omitempty"` // share of what the source sent and the destination did not receive
 	P50         float64           `json:"p50_ms"`
 	P99         float64           `json:"p99_ms"`
 }
@@ -74,7 +75,8 @@ type edge struct {
 	other bool // of all that found no room
 	hit   time.Time
 	slots [edgeSlots]edgeSlot
-	flags map[int]*counter // by bit
+	flags map[int]*counter               // by bit
+	hops  map[unique.Handle[string]]*hop // by the IDC of the other end
 }
 
 // edgeOf finds or makes the edge of a key. a.mu is held.
@@ -175,6 +177,7 @@ func (e *edge) sum(now, started time.Time) (sum Edge, ok bool) {
 	sum.Destination.Service = cmp.Or(e.key.service, Unknown)
 	sum.Rate = float64(sum.Requests) / max(time.Second, min(EdgeWindow, now.Sub(started))).Seconds()
 	sum.ErrorShare = float64(sum.Errors) / float64(sum.Requests)
+	sum.Loss = e.lossOf(now)
 	sum.P50, sum.P99 = quantile(.5, &durations), quantile(.99, &durations)
 	return sum, true
 }

@@ -16,6 +16,7 @@ func (a *Aggregator) Flush(now time.Time, to Exporter) error {
 			dueSeries = append(dueSeries, s)
 		}
 	}
+	a.measureLoss(now)
 	var dueCounters []*counter
 	for c := range a.counters {
 		if c.due(now, a.options.Refresh) {
@@ -68,6 +69,7 @@ func (a *Aggregator) sweep(now time.Time) {
 		s.series = map[key]*counts{} // not cleared: a map does not shrink
 		s.learned = map[uint64]unique.Handle[Peer]{}
 		s.services = map[string]unique.Handle[Service]{} // their hosts are to be asked for again
+		clear(s.fars)
 		s.mu.Unlock()
 	}
 	since := now.Add(-a.options.Idle)
@@ -86,6 +88,7 @@ func (a *Aggregator) sweep(now time.Time) {
 	a.sweepCounters(since)
 	a.sweepEdges(since)
 	a.sweepEndpoints()
+	a.sweepHops(since)
 	for node, stats := range a.closed {
 		if stats.at.Before(since) && a.open[node] == 0 {
 			a.gone.add(&stats.Stats)
@@ -108,6 +111,7 @@ type Totals struct {
 	Endpoints        int    // label sets of lockkeeper_endpoint_requests_total
 	EndpointOverflow uint64 // tries that were counted as "other"
 	FlagOverflow     uint64 // flags that were counted as those of "other"
+	HopOverflow      uint64 // requests, tries and connections that are left out of lockkeeper_edge_sent_total and its like
 
 	Untracked uint64 // intermediate TCP entries that wait for the end of their connection to be counted
 }
@@ -116,6 +120,7 @@ type Totals struct {
 func (a *Aggregator) Totals() Totals {
 	a.mu.Lock()
 	t := Totals{Nodes: make(map[string]Stats, len(a.open)), Streams: len(a.streams), Series: len(a.series), Overflow: a.overflow, All: a.gone, Untracked: a.connections.skipped()}
+	t.HopOverflow = a.hopOverflow
 	t.Endpoints, t.EndpointOverflow, t.FlagOverflow = len(a.endpoints), a.endpointOverflow, a.flagOverflow
 	for node, stats := range a.closed {
 		t.Nodes[node] = stats.Stats

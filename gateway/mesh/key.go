@@ -27,6 +27,7 @@ func (s *Stream) key(e *entry) (k key, ok bool) {
 		return key{}, false
 	}
 	s.byAddress(&k, e)
+	k.far = s.farOf(&k, e)
 	if k.service, ok = s.serviceOf(e); !ok {
 		return key{}, false
 	}

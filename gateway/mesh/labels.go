@@ -55,13 +55,13 @@ func (s security) String() string { return [...]string{Unknown, "none", "mutual_
 // noGRPCStatus stands for a request without grpc-status.
 const noGRPCStatus = -1
 
-// key is the identity of a series. It has a fixed size and no padding, so that hashing it is one pass over 64 bytes;
+// key is the identity of a series. It has a fixed size and no padding, so that hashing it is one pass over 72 bytes;
 // handles compare by address, and the garbage collector drops what no series refers to any more.
 type key struct {
 	source, destination                   unique.Handle[Peer]
 	sourcePrincipal, destinationPrincipal unique.Handle[string]
 	service                               unique.Handle[Service]
-	idc                                   unique.Handle[string]
+	idc, far                              unique.Handle[string] // of the reporter, of the other end
 	flags                                 Flags
 	code                                  uint32
 	grpc                                  int8

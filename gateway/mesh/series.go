@@ -48,6 +48,7 @@ type counts struct {
 	dirty         bool   // not empty
 	requests      uint32 // or connections closed
 	traffic       traffic
+	passed        passed
 	distributions [distributionCount]struct {
 		buckets [bucketCount]uint32
 		sum     float64

@@ -45,6 +45,7 @@ type Stream struct {
 	peers    map[uint64]unique.Handle[Peer] // by hash of attributes
 	services map[string]unique.Handle[Service]
 	texts    map[string]unique.Handle[string] // principals, clusters, addresses of endpoints
+	fars     map[uint64]far                   // by hash of the IP
 	learned  map[uint64]unique.Handle[Peer]   // addresses told to the aggregator, by hash
 }
 
@@ -160,7 +161,9 @@ func (s *Stream) http(b []byte) {
 	if o := s.aggregator.observer.Load(); o != nil {
 		s.observe(o, b, k, false)
 	}
-	s.countsOf(k).add(&s.aggregator.bounds, e)
+	n := s.countsOf(k)
+	n.add(&s.aggregator.bounds, e)
+	n.passed.add(e, k.reporter)
 }
 
 // countsOf returns what the stream counts of a series, to be added to.

@@ -191,7 +191,11 @@ func (s *Stream) tcp(b []byte) {
 		s.stats.Intermediate++
 	}
 	if ok {
-		s.countsOf(k).addTraffic(t)
+		n := s.countsOf(k)
+		n.addTraffic(t)
+		if final {
+			n.passed.add(e, k.reporter)
+		}
 	}
 }
 
