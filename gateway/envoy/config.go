@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -128,6 +130,10 @@ func (c *Config) Validate() error {
 	case "", "region", "zone", "sub_zone":
 	default:
 		check(false, "idc::locality: %q: must be region, zone or sub_zone", c.IDC.Locality)
+	}
+	for _, name := range c.Series.Drop {
+		labels := mesh.DroppableLabels()
+		check(slices.Contains(labels, name), "series::drop_labels: %q: must be one of %s", name, strings.Join(labels, ", "))
 	}
 	check(c.RequestsFrom == "als" || c.RequestsFrom == "stats", "requests_from: %q: must be als or stats", c.RequestsFrom)
 	for name, reporter := range c.Reporters {

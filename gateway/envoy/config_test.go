@@ -38,6 +38,7 @@ func TestConfigExampleOfREADME(t *testing.T) {
 	require.NoError(t, err)
 	want := defaultConfig()
 	want.Gateway, want.IDC.Locality = c.Gateway, "region"
+	want.Series.Drop = []string{}
 	want.Reporters = map[string]string{"inbound_log": "destination"}
 	want.RecordAttributes = map[string]AttributeConfig{"deployment.id": {Header: "x-deployment-id"}}
 	require.Equal(t, want, c, "the README shows the defaults")

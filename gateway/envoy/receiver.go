@@ -63,7 +63,7 @@ func newReceiver(set receiver.Settings, c *Config) (*envoyReceiver, error) {
 		return nil, err
 	}
 	now := time.Now()
-	aggregator := mesh.New(mesh.Options{MaxSeries: c.Series.Max, Idle: c.Series.Idle, Reporters: c.Reporters}, now)
+	aggregator := mesh.New(mesh.Options{MaxSeries: c.Series.Max, Idle: c.Series.Idle, Reporters: c.Reporters, Drop: c.Series.Drop}, now)
 	coverage := newCoverage(aggregator.Received, c.Series.Idle, now)
 	return &envoyReceiver{
 		config: c, set: set, report: report, idc: mesh.IDCSource(c.IDC), aggregator: aggregator,

@@ -13,6 +13,7 @@ type Options struct {
 	MaxSeries int               // label sets kept; what is beyond is counted as "other" (20,000)
 	Idle      time.Duration     // a series without requests for so long is dropped (15 minutes)
 	Refresh   time.Duration     // an unchanged series is due again after so long (1 minute)
+	Drop      []string          // labels that series are counted without, out of DroppableLabels
 	Reporters map[string]string // log name to "source" or "destination", for Envoys that tell neither otherwise
 }
 
@@ -28,12 +29,14 @@ type Aggregator struct {
 	otherText      unique.Handle[string]
 	otherService   unique.Handle[Service]
 	unknownService unique.Handle[Service]
+	dropped        map[string]bool
 	observer       atomic.Pointer[Observer]
 
 	mu       sync.Mutex
 	streams  map[*Stream]struct{}
-	open     map[string]int // streams by node id
-	series   map[key]*series
+	open     map[string]int     // streams by node id
+	series   map[uint64]*series // by hash of the labels, which are what tells series apart
+	found    map[key]*series    // since the last sweep, by what led to them
 	edges    map[edgeKey]*edge
 	ends     map[unique.Handle[Peer]]unique.Handle[Peer]
 	sources  map[string]*source     // by node id
@@ -66,15 +69,19 @@ func New(o Options, now time.Time) *Aggregator {
 	if o.Refresh == 0 {
 		o.Refresh = time.Minute
 	}
+	drop := map[string]bool{}
+	for _, name := range o.Drop {
+		drop[name] = true
+	}
 	return &Aggregator{
-		options: o, bounds: Bounds(), seed: maphash.MakeSeed(), started: now, lastFlush: now, swept: now, merged: now,
+		dropped: drop, options: o, bounds: Bounds(), seed: maphash.MakeSeed(), started: now, lastFlush: now, swept: now, merged: now,
 		addresses:      addresses{known: map[place]resident{}, max: 4 * o.MaxSeries},
 		connections:    connections{known: map[uint64]connection{}, max: maxConnections, now: now},
 		hosts:          hosts{named: map[string]struct{}{}, authorities: map[string]struct{}{}, max: o.MaxSeries},
 		otherText:      unique.Make(Other),
 		otherService:   unique.Make(Service{Host: Other, Name: Other, Namespace: Other}),
 		unknownService: unique.Make(Service{}),
-		streams:        map[*Stream]struct{}{}, open: map[string]int{}, series: map[key]*series{}, edges: map[edgeKey]*edge{},
+		streams:        map[*Stream]struct{}{}, open: map[string]int{}, series: map[uint64]*series{}, found: map[key]*series{}, edges: map[edgeKey]*edge{},
 		ends:    map[unique.Handle[Peer]]unique.Handle[Peer]{},
 		sources: map[string]*source{}, closed: map[string]closedStats{},
 		counters: map[*counter]struct{}{}, hops: map[hopKey]*hop{}, endpoints: map[endpointKey]*counter{}, endpointFailures: map[endpointKey]*counter{},
@@ -152,38 +159,4 @@ func (a *Aggregator) merge(dirty []*counts) {
 		a.addHop(e, c)
 		s.merge(c)
 	}
-}
-
-func (a *Aggregator) seriesOf(c *counts) *series {
-	k := c.key
-	k.far = unique.Handle[string]{} // no label
-	if s := a.series[k]; s != nil {
-		return s
-	}
-	if len(a.series) >= a.options.MaxSeries {
-		a.overflow += uint64(c.requests)
-		k = a.overflowKey(k)
-		if s := a.series[k]; s != nil {
-			return s
-		}
-	}
-	s := &series{Series: Series{Labels: k.labels(), Start: a.lastFlush, TCP: k.protocol == protocolTCP}, key: k, kept: kept{first: true}}
-	a.series[k] = s
-	return s
-}
-
-// overflowKey is the series "other": it keeps reporter, response code and flags while these stay few.
-func (a *Aggregator) overflowKey(k key) key {
-	peer := Peer{Other, Other, Other, Other, Other, Other, Other, Other}
-	other := key{
-		source: unique.Make(peer), destination: unique.Make(peer), service: a.otherService, idc: a.otherText,
-		sourcePrincipal: a.otherText, destinationPrincipal: a.otherText, grpc: noGRPCStatus,
-	}
-	if k.protocol == protocolTCP { // other metrics than those of requests
-		other.protocol = protocolTCP
-	}
-	if len(a.series) < a.options.MaxSeries+1000 {
-		other.reporter, other.code, other.flags = k.reporter, k.code, k.flags
-	}
-	return other
 }

@@ -77,12 +77,13 @@ func (a *Aggregator) sweep(now time.Time) {
 	defer a.mu.Unlock()
 	a.swept = now
 	used := map[string]struct{}{}
-	for k, s := range a.series {
+	clear(a.found)
+	for id, s := range a.series {
 		if s.idle(since) {
-			delete(a.series, k)
+			delete(a.series, id)
 			continue
 		}
-		used[k.service.Value().Host] = struct{}{}
+		used[s.key.service.Value().Host] = struct{}{}
 	}
 	a.hosts.keep(used)
 	a.sweepCounters(since)

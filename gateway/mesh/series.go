@@ -33,7 +33,8 @@ type Series struct {
 type series struct {
 	Series
 	kept
-	key key
+	id  uint64 // hash of the labels
+	key key    // the first that led here
 }
 
 func (s *series) snapshot() Series {
