@@ -110,6 +110,9 @@ func (a *Aggregator) otherEdge(k edgeKey) *edge {
 func (a *Aggregator) endOf(p unique.Handle[Peer]) unique.Handle[Peer] {
 	end, ok := a.ends[p]
 	if !ok {
+		if len(a.ends) >= a.options.MaxSeries {
+			clear(a.ends)
+		}
 		of := p.Value()
 		end = unique.Make(Peer{workload: of[workload], namespace: of[namespace], app: of[app], version: of[version]})
 		a.ends[p] = end
