@@ -26,6 +26,8 @@ func (m nodeMetric) String() string {
 	}[m]
 }
 
+func (m nodeMetric) counter() bool { return m == metricReceived || m == metricWritten }
+
 // nodeSeries is the identity of a series of such a metric.
 type nodeSeries struct {
 	metric          nodeMetric
@@ -162,11 +164,14 @@ func nodeMetrics(all []nodePoint, now time.Time, gateway string) pmetric.Metrics
 			return to
 		}
 		if !p.zero.IsZero() {
-			add(p.zero).SetDoubleValue(0)
+			add(p.zero).SetIntValue(0)
 		}
-		if to := add(now); p.stale {
+		switch to := add(now); {
+		case p.stale:
 			to.SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
-		} else {
+		case p.metric.counter():
+			to.SetIntValue(int64(p.value))
+		default:
 			to.SetDoubleValue(p.value)
 		}
 	}
@@ -175,7 +180,7 @@ func nodeMetrics(all []nodePoint, now time.Time, gateway string) pmetric.Metrics
 
 func (m nodeMetric) family(family pmetric.Metric) pmetric.NumberDataPointSlice {
 	family.SetName(m.String())
-	if m != metricReceived && m != metricWritten {
+	if !m.counter() {
 		return family.SetEmptyGauge().DataPoints()
 	}
 	counter := family.SetEmptySum()

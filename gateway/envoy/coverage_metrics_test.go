@@ -30,9 +30,12 @@ func said(metrics pmetric.Metrics, now time.Time) (lines []string) {
 					line += " " + v.Str()
 				}
 			}
-			if p.Flags().NoRecordedValue() {
+			switch {
+			case p.Flags().NoRecordedValue():
 				line += " stale"
-			} else {
+			case p.ValueType() == pmetric.NumberDataPointValueTypeInt:
+				line += fmt.Sprintf(" %d", p.IntValue())
+			default:
 				line += fmt.Sprintf(" %v", p.DoubleValue())
 			}
 			lines = append(lines, fmt.Sprintf("%s %v", strings.TrimPrefix(line, "lockkeeper_"), now.Sub(p.Timestamp().AsTime()).Seconds()))

@@ -46,7 +46,7 @@ func TestConnections(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 	require.Equal(t, map[string]int64{
 		"istio_tcp_connections_opened_total": 1, "istio_tcp_connections_closed_total": 1,
-		"istio_tcp_received_bytes_total": 3, "istio_tcp_sent_bytes_total": 4,
+		"istio_tcp_received_bytes_total": 3, "istio_tcp_sent_bytes_total": 4, "lockkeeper_als_received_total": 1,
 	}, sums(sink))
 }
 
