@@ -45,6 +45,7 @@ type envoyReceiver struct {
 	coverage   *coverage
 	keeper     *keeper
 	reports    *nodeReports
+	storage    metricStorage // nil: there is none
 	idc        mesh.IDCSource
 	refused    atomic.Int64 // streams ended for what they sent
 	telemetry  metric.Registration
@@ -107,6 +108,10 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 	for _, extension := range host.GetExtensions() {
 		if console, ok := extension.(handlers); ok {
 			console.Handle("GET /api/v1/edges", http.HandlerFunc(r.edges))
+			console.Handle("GET /api/v1/cardinality", http.HandlerFunc(r.cardinality))
+		}
+		if s, ok := extension.(metricStorage); ok {
+			r.storage = s
 		}
 	}
 	r.tasks.Go(func() {
