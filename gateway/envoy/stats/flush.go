@@ -15,7 +15,7 @@ const requestBytes = 2 << 20
 func (k *Sink) Flush(now time.Time, gateway string, export func(pmetric.Metrics) error) error {
 	k.mu.Lock()
 	nodes := k.list()
-	due := dueAt(k.flushed, now)
+	due := dueAt(k.flushed, now, k.options.Refresh)
 	k.flushed = now
 	k.mu.Unlock()
 
@@ -37,7 +37,7 @@ func (k *Sink) Flush(now time.Time, gateway string, export func(pmetric.Metrics)
 	for _, n := range nodes {
 		for at := 0; at >= 0; {
 			n.mu.Lock()
-			at = n.write(b, at, seconds, &due)
+			at = n.write(b, at, seconds, due)
 			n.mu.Unlock()
 			if at >= 0 {
 				send()
@@ -51,16 +51,18 @@ func (k *Sink) Flush(now time.Time, gateway string, export func(pmetric.Metrics)
 	return first
 }
 
-// dueAt are the seconds of a minute that lie after one time and up to another.
-func dueAt(after, upTo time.Time) (due [60]bool) {
-	for s := max(after.Unix(), upTo.Unix()-60) + 1; s <= upTo.Unix(); s++ {
-		due[s%60] = true
+// dueAt are the phases of the refresh time that lie after one time and up to another.
+func dueAt(after, upTo time.Time, refresh time.Duration) []bool {
+	due := make([]bool, refresh/time.Second)
+	phases := int64(len(due))
+	for s := max(after.Unix(), upTo.Unix()-phases) + 1; s <= upTo.Unix(); s++ {
+		due[s%phases] = true
 	}
 	return due
 }
 
 // write puts what is to be handed on into b, from the series at. It returns where to go on when b is full, -1 at the end.
-func (n *node) write(b *batch, at int, seconds uint32, due *[60]bool) int {
+func (n *node) write(b *batch, at int, seconds uint32, due []bool) int {
 	silence := n.silence()
 	silent := b.now.Sub(n.last) > silence
 	for ; at < len(n.series); at++ {

@@ -63,7 +63,7 @@ type series struct {
 	epoch        uint32  // of the stream that it was received from last
 	next         uint32  // the series that followed it last time
 	flags        flags
-	phase        uint8 // the second of each minute at which it is handed on even if it has not changed
+	phase        uint32 // the second of each refresh time at which it is handed on even if it has not changed
 }
 
 type flags uint8

@@ -22,6 +22,7 @@ type Options struct {
 	Istio    bool                   // keep Istio's own istio_* families
 	Sample   func(Sample)           // is told how many access-log entries an Envoy says that it wrote; nil: nobody
 	Idle     time.Duration          // a series not sent for so long is forgotten (15 minutes)
+	Refresh  time.Duration          // an unchanged series is handed on again after so long, in seconds up to a day (1 minute)
 	MaxNode  int                    // series kept of one node (20,000)
 	MaxTotal int                    // series kept in all (1,000,000)
 }
@@ -54,6 +55,9 @@ type Sink struct {
 func New(o Options, now time.Time) *Sink {
 	if o.Idle == 0 {
 		o.Idle = 15 * time.Minute
+	}
+	if o.Refresh == 0 {
+		o.Refresh = time.Minute
 	}
 	if o.MaxNode == 0 {
 		o.MaxNode = 20_000

@@ -167,9 +167,11 @@ func (s *Stream) find(shape *shape) (uint32, reason) {
 		return none, overflow
 	}
 	s.sink.series.Add(1)
+	refresh := int64(s.sink.options.Refresh / time.Second)
 	at := uint32(len(n.series))
 	n.series = append(n.series, series{
-		identity: shape.series, shape: shape, epoch: s.epoch - 1, next: none, phase: uint8((int64(at) + n.last.Unix()) % 60), flags: unread,
+		identity: shape.series, shape: shape, epoch: s.epoch - 1, next: none, flags: unread,
+		phase: uint32((n.last.Unix() + refresh/2 + int64(at)) % refresh), // spreads what began together
 	})
 	n.index[shape.series] = at
 	return at, kept
