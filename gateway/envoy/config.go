@@ -87,6 +87,7 @@ func defaultConfig() *Config {
 	server := configgrpc.NewDefaultServerConfig()
 	server.NetAddr.Endpoint = "localhost:9001"
 	server.ReadBufferSize = 128 << 10
+	server.MaxRecvMsgSizeMiB = 64 // an Envoy with 500,000 stats sends them in one message
 	// Envoy keeps its streams open for ever: pings find the ones whose other end is gone.
 	keepalive := configgrpc.NewDefaultKeepaliveServerConfig()
 	ping := configgrpc.NewDefaultKeepaliveServerParameters()
@@ -99,6 +100,7 @@ func defaultConfig() *Config {
 	}
 	return &Config{
 		ServerConfig: server, FlushInterval: 5 * time.Second, Gateway: host, AccessLogs: "errors", RequestsFrom: "als",
+		Stats:  StatsConfig{Include: []string{}, Exclude: []string{}},
 		Series: SeriesConfig{Max: 20000, Idle: 15 * time.Minute},
 	}
 }
@@ -136,6 +138,9 @@ func (c *Config) Validate() error {
 		check(slices.Contains(labels, name), "series::drop_labels: %q: must be one of %s", name, strings.Join(labels, ", "))
 	}
 	check(c.RequestsFrom == "als" || c.RequestsFrom == "stats", "requests_from: %q: must be als or stats", c.RequestsFrom)
+	if _, err := c.Stats.keep(); err != nil {
+		errs = append(errs, err)
+	}
 	for name, reporter := range c.Reporters {
 		check(reporter == "source" || reporter == "destination", "reporters::%s: %q: must be source or destination", name, reporter)
 	}

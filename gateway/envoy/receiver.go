@@ -48,8 +48,10 @@ type envoyReceiver struct {
 	storage    metricStorage // nil: there is none
 	idc        mesh.IDCSource
 	refused    atomic.Int64 // streams ended for what they sent
-	telemetry  metric.Registration
+	telemetry  []metric.Registration
 	recorder   *recorder // since Start
+
+	refusedStats atomic.Int64 // the same of stats
 
 	server *grpc.Server
 	stop   context.CancelFunc // ends the flush loop
@@ -66,9 +68,13 @@ func newReceiver(set receiver.Settings, c *Config) (*envoyReceiver, error) {
 	now := time.Now()
 	aggregator := mesh.New(mesh.Options{MaxSeries: c.Series.Max, Idle: c.Series.Idle, Reporters: c.Reporters, Drop: c.Series.Drop}, now)
 	coverage := newCoverage(aggregator.Received, c.Series.Idle, now)
+	kept, err := newStats(c, coverage.sample, now)
+	if err != nil {
+		return nil, err
+	}
 	return &envoyReceiver{
 		config: c, set: set, report: report, idc: mesh.IDCSource(c.IDC), aggregator: aggregator,
-		stats: newStats(c, now, coverage.sample), coverage: coverage,
+		stats: kept, coverage: coverage,
 		keeper: &keeper{coverage: coverage, logger: set.Logger}, reports: newNodeReports(now),
 	}, nil
 }
@@ -98,8 +104,12 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 	if !r.recorder.idle() {
 		r.aggregator.Observe(&mesh.Observer{Want: r.recorder.want, See: r.recorder.see})
 	}
-	if r.telemetry, err = r.observe(); err != nil {
-		return err
+	for _, observe := range []func(metric.Meter) (metric.Registration, error){r.observe, r.observeStats} {
+		registration, err := observe(r.set.MeterProvider.Meter("github.com/lockkeeper/lockkeeper/gateway/envoy"))
+		if err != nil {
+			return err
+		}
+		r.telemetry = append(r.telemetry, registration)
 	}
 	listener, err := r.config.NetAddr.Listen(ctx)
 	if err != nil {
@@ -133,8 +143,8 @@ func (r *envoyReceiver) Shutdown(ctx context.Context) error {
 	if r.server != nil {
 		r.server.Stop()
 	}
-	if r.telemetry != nil {
-		_ = r.telemetry.Unregister() // fails only for a foreign registration
+	for _, registration := range r.telemetry {
+		_ = registration.Unregister() // fails only for a foreign registration
 	}
 	if r.stop == nil {
 		return r.keeper.close(ctx)

@@ -12,8 +12,7 @@ import (
 )
 
 // observe registers the receiver's own metrics, which its README lists. They are read from the aggregator when asked for.
-func (r *envoyReceiver) observe() (metric.Registration, error) {
-	meter := r.set.MeterProvider.Meter("github.com/lockkeeper/lockkeeper/gateway/envoy")
+func (r *envoyReceiver) observe(meter metric.Meter) (metric.Registration, error) {
 	var errs []error
 	var all []metric.Observable
 	counter := func(name, description string) metric.Int64ObservableCounter {
