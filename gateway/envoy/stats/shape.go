@@ -46,7 +46,7 @@ const (
 type shapes struct {
 	keep  func(string) bool
 	istio bool
-	tags  []tag
+	tags  func() []tag // compiled when first needed
 	max   int
 
 	mu         sync.RWMutex
@@ -55,7 +55,7 @@ type shapes struct {
 }
 
 func (s *shapes) init(o Options) {
-	s.keep, s.istio, s.tags, s.max = o.Keep, o.Istio, defaultTags(), 2*o.MaxTotal
+	s.keep, s.istio, s.tags, s.max = o.Keep, o.Istio, sync.OnceValue(defaultTags), 2*o.MaxTotal
 	s.byRaw, s.identities = map[string]*shape{}, map[string]*identity{}
 }
 
@@ -84,25 +84,13 @@ func (s *shapes) of(raw, name []byte, kind int32, labels [][]byte, now int64) *s
 
 func (s *shapes) make(raw, name string, kind int32, encoded [][]byte) *shape {
 	made := &shape{raw: raw}
-	var tags []label
-	for _, b := range encoded {
-		var l label
-		ok := walk(b, func(number protowire.Number, kind protowire.Type, _ uint64, content []byte) bool {
-			switch {
-			case number == 1 && kind == protowire.BytesType:
-				l.name = string(content)
-			case number == 2 && kind == protowire.BytesType:
-				l.value = string(content)
-			}
-			return true
-		})
-		if !ok {
-			return &shape{raw: raw, why: malformed}
-		}
-		tags = append(tags, l)
+	tags, ok := readLabels(encoded)
+	if !ok {
+		made.why = malformed
+		return made
 	}
 	if len(tags) == 0 {
-		name, tags = extract(s.tags, name)
+		name, tags = extract(s.tags(), name)
 	}
 	switch name {
 	case "access_logs.grpc_access_log.logs_written":
@@ -113,7 +101,6 @@ func (s *shapes) make(raw, name string, kind int32, encoded [][]byte) *shape {
 		made.role = roleUptime
 	}
 	i := &identity{kind: kind, labels: outputLabels(tags)}
-	var ok bool
 	i.name, ok = outputName(name)
 	switch {
 	case !ok:
@@ -144,6 +131,27 @@ func (s *shapes) make(raw, name string, kind int32, encoded [][]byte) *shape {
 	}
 	s.byRaw[raw] = made
 	return made
+}
+
+// readLabels reads LabelPairs.
+func readLabels(encoded [][]byte) (labels []label, ok bool) {
+	for _, b := range encoded {
+		var l label
+		ok := walk(b, func(number protowire.Number, kind protowire.Type, _ uint64, content []byte) bool {
+			switch {
+			case number == 1 && kind == protowire.BytesType:
+				l.name = string(content)
+			case number == 2 && kind == protowire.BytesType:
+				l.value = string(content)
+			}
+			return true
+		})
+		if !ok {
+			return nil, false
+		}
+		labels = append(labels, l)
+	}
+	return labels, true
 }
 
 // identity returns the one that i equals. s.mu is held.

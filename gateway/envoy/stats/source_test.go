@@ -41,12 +41,16 @@ func inBubble(t *testing.T, o Options, f func(*source)) {
 
 func newSource(t *testing.T, k *Sink, id string) *source {
 	t.Helper()
-	first := &metricsv3.StreamMetricsMessage{Identifier: &metricsv3.StreamMetricsMessage_Identifier{Node: &corev3.Node{Id: id, Cluster: "web"}}}
+	first := &metricsv3.StreamMetricsMessage{Identifier: identifier(id)}
 	b, err := proto.Marshal(first)
 	require.NoError(t, err)
 	node, err := mesh.ReadNode(b, mesh.IDCSource{})
 	require.NoError(t, err)
 	return &source{t: t, sink: k, node: node}
+}
+
+func identifier(id string) *metricsv3.StreamMetricsMessage_Identifier {
+	return &metricsv3.StreamMetricsMessage_Identifier{Node: &corev3.Node{Id: id, Cluster: "web"}}
 }
 
 func (s *source) open() { s.stream = s.sink.Open(s.node) }
