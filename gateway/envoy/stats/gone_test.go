@@ -48,6 +48,32 @@ func TestEndedStreamMayComeBackInTime(t *testing.T) {
 	})
 }
 
+// A source that sends every minute is not silent, not even after its first message or when it was quicker before.
+func TestSlowSource(t *testing.T) {
+	inBubble(t, Options{}, func(s *source) {
+		s.open()
+		for range 2 {
+			s.send(gauge("g", 2))
+			s.flush()
+			for range 3 {
+				time.Sleep(55 * time.Second)
+				require.Empty(t, s.flush())
+				s.send(gauge("g", 2))
+			}
+			time.Sleep(100 * time.Second)
+			require.Empty(t, s.flush())
+			time.Sleep(100 * time.Second)
+			require.Equal(t, []string{"g gone ?"}, s.flush())
+			s.reopen()
+			for range 3 {
+				s.send(gauge("g", 2))
+			}
+			s.flush()
+			s.reopen()
+		}
+	})
+}
+
 // Envoy stops sending what belongs to a cluster that is gone.
 func TestStatThatIsNoLongerSent(t *testing.T) {
 	inBubble(t, Options{}, func(s *source) {

@@ -20,6 +20,7 @@ type node struct {
 	epoch      uint32        // of the stream opened last
 	kind       counting      // what is known of its counters
 	kindBefore counting      // when the stream opened last was opened
+	rounds     int           // of the stream opened last
 	round      int64         // timestamp of the metrics read last; a round may come in several messages
 	last       time.Time     // when the round read last came; zero: none yet
 	before     time.Time     // when the one before came
@@ -79,8 +80,16 @@ const (
 // none is the index of no series.
 const none = 1<<32 - 1
 
+// longest is the longest stats_flush_interval that Envoy takes.
+const longest = 5 * time.Minute
+
 // silence is how long a source may be silent before its series are marked as gone.
-func (n *node) silence() time.Duration { return max(3*n.interval, 15*time.Second) }
+func (n *node) silence() time.Duration {
+	if n.rounds < 2 && n.open > 0 {
+		return longest // its second message will tell
+	}
+	return max(3*n.interval, 15*time.Second)
+}
 
 // NodeStatus says how a node's stats arrive.
 type NodeStatus struct {

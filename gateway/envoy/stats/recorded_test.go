@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,5 +94,62 @@ func TestRecordedModes(t *testing.T) {
 		k := fed(t, messagesOf(t, name))
 		require.Equal(t, want, k.Nodes(time.Now())[0].Mode, name)
 		require.Zero(t, k.Totals().Malformed)
+	}
+}
+
+// What the reading relies on, as Envoy 1.40 does it.
+func TestWhatEnvoySends(t *testing.T) {
+	for _, name := range []string{"tags", "plain", "deltas", "batch"} {
+		rounds := map[int64]map[string]int{} // by time: how often a stat of a type came
+		for i, b := range messagesOf(t, name) {
+			var m metricsv3.StreamMetricsMessage
+			require.NoError(t, proto.Unmarshal(b, &m))
+			require.Equal(t, i == 0, m.GetIdentifier() != nil, "the identifier comes once")
+			if name == "batch" {
+				require.LessOrEqual(t, len(m.GetEnvoyMetrics()), 100)
+			} else {
+				require.Greater(t, len(m.GetEnvoyMetrics()), 200)
+			}
+			at := m.GetEnvoyMetrics()[0].GetMetric()[0].GetTimestampMs()
+			if rounds[at] == nil {
+				rounds[at] = map[string]int{}
+			}
+			for _, f := range m.GetEnvoyMetrics() {
+				require.Len(t, f.GetMetric(), 1, "a family is one stat")
+				require.Equal(t, at, f.GetMetric()[0].GetTimestampMs(), "all of a flush have the same time")
+				rounds[at][f.GetType().String()+f.GetName()+fmt.Sprint(f.GetMetric()[0].GetLabel())]++
+			}
+		}
+		require.GreaterOrEqual(t, len(rounds), 3)
+		for _, stats := range rounds {
+			histograms := 0
+			for key, n := range stats {
+				require.Equal(t, 1, n, key)
+				if stat, is := strings.CutPrefix(key, "HISTOGRAM"); is {
+					histograms++
+					require.Contains(t, stats, "SUMMARY"+stat, "both come by default")
+				}
+			}
+			require.Positive(t, histograms)
+		}
+	}
+}
+
+// Histograms tell of the last flush interval whatever the counters do: they fall.
+func TestEnvoysHistogramsAreOfAnInterval(t *testing.T) {
+	for _, name := range []string{"tags", "deltas"} {
+		last, fell := map[string]uint64{}, false
+		for _, b := range messagesOf(t, name) {
+			var m metricsv3.StreamMetricsMessage
+			require.NoError(t, proto.Unmarshal(b, &m))
+			for _, f := range m.GetEnvoyMetrics() {
+				if h := f.GetMetric()[0].GetHistogram(); h != nil {
+					key := f.GetName() + fmt.Sprint(f.GetMetric()[0].GetLabel())
+					fell = fell || h.GetSampleCount() < last[key]
+					last[key] = h.GetSampleCount()
+				}
+			}
+		}
+		require.True(t, fell, name)
 	}
 }

@@ -31,9 +31,9 @@ func (s *Stream) counting() counting {
 	switch {
 	case s.falls > 0 && 10*s.falls > s.holds:
 		return deltas
-	case before == deltas && (s.falls > 0 || s.holds < 200 || s.rounds < 4):
+	case before == deltas && (s.falls > 0 || s.holds < 200 || s.node.rounds < 4):
 		return deltas
-	case s.holds >= 20 && s.rounds >= 3:
+	case s.holds >= 20 && s.node.rounds >= 3:
 		return cumulative
 	}
 	return before
@@ -80,7 +80,7 @@ func (s *Stream) settleSeries(to *series, kind counting) {
 // settleUptime lets the series of a young Envoy begin with it.
 func (s *Stream) settleUptime(uptime time.Duration) {
 	n := s.node
-	if n.follows || s.rounds != 1 || uptime > young || !n.born.IsZero() {
+	if n.follows || n.rounds != 1 || uptime > young || !n.born.IsZero() {
 		return
 	}
 	n.born = s.now.Add(-max(uptime, time.Second))

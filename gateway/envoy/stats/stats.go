@@ -86,6 +86,7 @@ func (k *Sink) Open(n mesh.Node) *Stream {
 	defer to.mu.Unlock()
 	to.open++
 	to.epoch++
+	to.rounds = 0
 	to.kindBefore = to.kind
 	return &Stream{sink: k, node: to, epoch: to.epoch, at: none}
 }

@@ -13,7 +13,6 @@ type Stream struct {
 	epoch     uint32
 	at        uint32 // the series read last
 	compacted int    // when at was set
-	rounds    int
 	falls     uint64 // counters that were below what the same stream had said of them before
 	holds     uint64 // counters that were above zero and did not fall
 
@@ -109,16 +108,16 @@ func (s *Stream) readFamily(b []byte) {
 // round begins a new round unless the message belongs to the one before: Envoy splits large ones.
 func (s *Stream) round(at int64) {
 	n := s.node
-	if s.rounds > 0 && at != 0 && at == n.round {
+	if n.rounds > 0 && at != 0 && at == n.round {
 		return
 	}
-	if gap := s.now.Sub(n.last); s.rounds > 0 && (n.interval == 0 || gap < n.silence()) {
+	if gap := s.now.Sub(n.last); n.rounds == 1 || n.rounds > 1 && gap < n.silence() {
 		n.interval = gap
 	}
 	n.follows = s.now.Sub(n.last) <= n.silence()
 	n.before, n.last, n.round = n.last, s.now, at
 	n.previous, n.families = n.families, 0
-	s.rounds++
+	n.rounds++
 }
 
 // readMetric takes in one metric of a family, or says why not.

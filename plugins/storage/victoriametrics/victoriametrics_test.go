@@ -91,6 +91,53 @@ func TestStaleMarkerEndsASeries(t *testing.T) {
 	p.eventually(`count_over_time(ends_total[1m])`, 1)
 }
 
+// Every kind of series ends with its marker: a query finds neither zero nor the last value.
+func TestStaleMarkersOfEveryKind(t *testing.T) {
+	p := start(t, t.TempDir())
+	now := time.Now()
+	every := func(at time.Time, flags pmetric.DataPointFlags) pmetric.Metrics {
+		m := pmetric.NewMetrics()
+		metrics := m.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty().Metrics()
+		has := !flags.NoRecordedValue()
+		stamp := pcommon.NewTimestampFromTime(at)
+		gauge := metrics.AppendEmpty()
+		gauge.SetName("envoy_server_live")
+		g := gauge.SetEmptyGauge().DataPoints().AppendEmpty()
+		g.SetTimestamp(stamp)
+		g.SetFlags(flags)
+		histogram := metrics.AppendEmpty()
+		histogram.SetName("envoy_cluster_upstream_rq_time")
+		h := histogram.SetEmptyHistogram().DataPoints().AppendEmpty()
+		h.SetTimestamp(stamp)
+		h.SetFlags(flags)
+		h.SetSum(0)
+		h.ExplicitBounds().FromRaw([]float64{1, 5})
+		h.BucketCounts().FromRaw([]uint64{0, 0, 0})
+		summary := metrics.AppendEmpty()
+		summary.SetName("envoy_listener_connection_length_ms")
+		s := summary.SetEmptySummary().DataPoints().AppendEmpty()
+		s.SetTimestamp(stamp)
+		s.SetFlags(flags)
+		q := s.QuantileValues().AppendEmpty()
+		q.SetQuantile(0.5)
+		if has {
+			g.SetDoubleValue(1)
+			h.SetCount(3)
+			h.SetSum(7)
+			h.BucketCounts().FromRaw([]uint64{1, 1, 1})
+			s.SetCount(3)
+			s.SetSum(7)
+			q.SetValue(2)
+		}
+		return m
+	}
+	p.mustExport(every(now.Add(-3*time.Second), pmetric.DefaultDataPointFlags))
+	p.eventually(`count({__name__=~"envoy_.+"})`, 1+5+3)
+	p.mustExport(every(now.Add(-time.Second), pmetric.DefaultDataPointFlags.WithNoRecordedValue(true)))
+	p.eventually(`count({__name__=~"envoy_.+"}) or vector(0)`, 0)
+	p.eventually(`sum(count_over_time({__name__=~"envoy_.+"}[1m]))`, 1+5+3)
+}
+
 // A query that finds nothing does not hide what is written after it.
 func TestNewNamesAreVisibleAtOnce(t *testing.T) {
 	p := start(t, t.TempDir())
