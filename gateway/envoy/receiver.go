@@ -50,6 +50,8 @@ type envoyReceiver struct {
 	refused    atomic.Int64 // streams ended for what they sent
 	telemetry  []metric.Registration
 	recorder   *recorder // since Start
+	watchers   watchers
+	tails      *live
 
 	refusedStats atomic.Int64 // the same of stats
 
@@ -72,11 +74,14 @@ func newReceiver(set receiver.Settings, c *Config) (*envoyReceiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &envoyReceiver{
+	r := &envoyReceiver{
 		config: c, set: set, report: report, idc: mesh.IDCSource(c.IDC), aggregator: aggregator,
 		stats: kept, coverage: coverage,
 		keeper: &keeper{coverage: coverage, logger: set.Logger}, reports: newNodeReports(now),
-	}, nil
+		tails: newLive("tail"),
+	}
+	r.watchers.observe = r.aggregator.Observe
+	return r, nil
 }
 
 // handlers is what the receiver needs of an extension that serves HTTP: the console.
@@ -102,7 +107,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 	r.server.RegisterService(metricsService(r.envoyStats), nil)
 	r.recorder = newRecorder(r)
 	if !r.recorder.idle() {
-		r.aggregator.Observe(&mesh.Observer{Want: r.recorder.want, See: r.recorder.see})
+		r.watchers.add(r.recorder)
 	}
 	for _, observe := range []func(metric.Meter) (metric.Registration, error){r.observe, r.observeStats} {
 		registration, err := observe(r.set.MeterProvider.Meter("github.com/lockkeeper/lockkeeper/gateway/envoy"))
@@ -118,6 +123,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 	for _, extension := range host.GetExtensions() {
 		if console, ok := extension.(handlers); ok {
 			console.Handle("GET /api/v1/edges", http.HandlerFunc(r.edges))
+			console.Handle("GET /api/v1/tail", http.HandlerFunc(r.tailEntries))
 			console.Handle("GET /api/v1/cardinality", http.HandlerFunc(r.cardinality))
 		}
 		if s, ok := extension.(metricStorage); ok {
@@ -140,6 +146,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 
 // Shutdown ends the streams and flushes what they had counted.
 func (r *envoyReceiver) Shutdown(ctx context.Context) error {
+	r.tails.close()
 	if r.server != nil {
 		r.server.Stop()
 	}

@@ -42,6 +42,8 @@ func (r *envoyReceiver) observe(meter metric.Meter) (metric.Registration, error)
 	dropped := counter("lockkeeper_records_dropped_total", "Access-log entries that should have become log records and did not, by reason.")
 	uncompared := counter("lockkeeper_coverage_skipped_total", "Samples of Envoy's stats that coverage has no room for.")
 	unkept := counter("lockkeeper_coverage_unkept_total", "Times that what coverage keeps could not be read or written.")
+	liveDropped := counter("lockkeeper_live_dropped_total", "What a client that tails or records was too slow for.")
+	liveRefused := counter("lockkeeper_live_refused_total", "Clients that were refused because too many tail or record.")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -59,6 +61,11 @@ func (r *envoyReceiver) observe(meter metric.Meter) (metric.Registration, error)
 		}
 		o.ObserveInt64(uncompared, r.coverage.refused())
 		o.ObserveInt64(unkept, r.keeper.failed.Load())
+		for _, l := range []*live{r.tails} {
+			what := metric.WithAttributes(attribute.String("what", l.what))
+			o.ObserveInt64(liveDropped, l.dropped.Load(), what)
+			o.ObserveInt64(liveRefused, l.refused.Load(), what)
+		}
 		o.ObserveInt64(refused, r.refused.Load())
 		o.ObserveInt64(streams, int64(t.Streams))
 		o.ObserveInt64(series, int64(t.Series))
