@@ -67,7 +67,8 @@ Exit codes: 0 done, 1 failed, 2 called wrongly.`,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newRunCommand(), newValidateCommand(), newConfigCommand(), newComponentsCommand(), newSnippetCommand(), newExplainCommand(), newVersionCommand())
+	root.AddCommand(newRunCommand(), newValidateCommand(), newConfigCommand(), newComponentsCommand(), newSnippetCommand(),
+		newExplainCommand(), newTailCommand(), newVersionCommand())
 	return root
 }
 
