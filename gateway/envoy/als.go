@@ -55,6 +55,7 @@ func (r *envoyReceiver) accessLogs(grpcStream grpc.ServerStream) error {
 		}
 	}()
 	var m message
+	var source *tapped
 	for {
 		if err := grpcStream.RecvMsg(&m); errors.Is(err, io.EOF) {
 			return nil
@@ -67,7 +68,9 @@ func (r *envoyReceiver) accessLogs(grpcStream grpc.ServerStream) error {
 				return r.refuse(err)
 			}
 			stream = r.aggregator.Open(node)
+			source = newTapped(kindALS, &node, m.bytes)
 		}
+		r.taps.see(source, m.bytes)
 		if err := stream.Add(m.bytes); err != nil {
 			return r.refuse(err)
 		}

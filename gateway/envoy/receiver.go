@@ -52,6 +52,8 @@ type envoyReceiver struct {
 	recorder   *recorder // since Start
 	watchers   watchers
 	tails      *live
+	taps       taps
+	recordings *live
 
 	refusedStats atomic.Int64 // the same of stats
 
@@ -78,7 +80,7 @@ func newReceiver(set receiver.Settings, c *Config) (*envoyReceiver, error) {
 		config: c, set: set, report: report, idc: mesh.IDCSource(c.IDC), aggregator: aggregator,
 		stats: kept, coverage: coverage,
 		keeper: &keeper{coverage: coverage, logger: set.Logger}, reports: newNodeReports(now),
-		tails: newLive("tail"),
+		tails: newLive("tail"), recordings: newLive("record"),
 	}
 	r.watchers.observe = r.aggregator.Observe
 	return r, nil
@@ -124,6 +126,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 		if console, ok := extension.(handlers); ok {
 			console.Handle("GET /api/v1/edges", http.HandlerFunc(r.edges))
 			console.Handle("GET /api/v1/tail", http.HandlerFunc(r.tailEntries))
+			console.Handle("GET /api/v1/record", http.HandlerFunc(r.recordMessages))
 			console.Handle("GET /api/v1/cardinality", http.HandlerFunc(r.cardinality))
 		}
 		if s, ok := extension.(metricStorage); ok {
@@ -147,6 +150,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 // Shutdown ends the streams and flushes what they had counted.
 func (r *envoyReceiver) Shutdown(ctx context.Context) error {
 	r.tails.close()
+	defer r.recordings.close() // after the streams, of which it has all then
 	if r.server != nil {
 		r.server.Stop()
 	}

@@ -86,7 +86,7 @@ func FuzzRecord(f *testing.F) {
 			f.Add(e.raw, e.tcp)
 		}
 	}
-	r, _ := recording(f, func(c *Config) {
+	r, _ := newRecording(f, func(c *Config) {
 		c.RecordAttributes = map[string]AttributeConfig{"release": {Tag: "lit"}, "h": {Header: "content-type"}}
 	})
 	f.Fuzz(func(t *testing.T, raw []byte, tcp bool) {

@@ -61,8 +61,8 @@ func encoded(t testing.TB, m proto.Message) []byte {
 	return raw
 }
 
-// recording returns a recorder that is not running, and where its records go.
-func recording(t testing.TB, change func(*Config)) (*recorder, *consumertest.LogsSink) {
+// newRecording returns a recorder that is not running, and where its records go.
+func newRecording(t testing.TB, change func(*Config)) (*recorder, *consumertest.LogsSink) {
 	t.Helper()
 	c := defaultConfig()
 	c.Gateway, c.AccessLogs = "gw1", "all"
@@ -113,7 +113,7 @@ func seen(t testing.TB, r *recorder, e waitingEntry) waitingEntry {
 // Each file of testdata/entries is what a real Envoy sent. testdata/golden has the records that the first ones become, without
 // the metrics' labels.
 func TestRecordsOfRecordedEntries(t *testing.T) {
-	r, _ := recording(t, nil)
+	r, _ := newRecording(t, nil)
 	files, err := filepath.Glob("testdata/entries/*.binpb")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -150,7 +150,7 @@ func encodedSize(t testing.TB, record plog.LogRecord) int {
 // written returns the record of an entry that is made by hand.
 func written(t *testing.T, change func(*Config), e waitingEntry, entry *accesslogdatav3.HTTPAccessLogEntry) plog.LogRecord {
 	t.Helper()
-	r, _ := recording(t, change)
+	r, _ := newRecording(t, change)
 	e.raw = encoded(t, entry)
 	record, size, err := r.record(&e)
 	require.NoError(t, err)

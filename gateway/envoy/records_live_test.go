@@ -18,7 +18,7 @@ import (
 // upstream was found for, and a connection. Bytes that are not UTF-8 come from Envoy as valid text.
 func TestLiveEnvoysRecords(t *testing.T) {
 	sink := &consumertest.LogsSink{}
-	r, _ := recording(t, func(c *Config) {
+	r, _ := newRecording(t, func(c *Config) {
 		c.NetAddr.Endpoint, c.FlushInterval = freeAddress(t), 100*time.Millisecond
 		c.RecordAttributes = map[string]AttributeConfig{"deployment.id": {Header: "X-Deployment-Id"}, "service.id": {Tag: "route_service"}}
 	})

@@ -12,7 +12,7 @@ import (
 func TestPolicy(t *testing.T) {
 	f := func(policy string, want ...string) {
 		t.Helper()
-		r, sink := recording(t, func(c *Config) { c.AccessLogs = policy })
+		r, sink := newRecording(t, func(c *Config) { c.AccessLogs = policy })
 		s := stream(t, r)
 		for _, code := range []uint32{200, 404, 503} {
 			require.NoError(t, s.Add(encoded(t, request(fmt.Sprint(code), code, "/"))))
@@ -31,7 +31,7 @@ func TestPolicy(t *testing.T) {
 }
 
 func TestNothingIsWantedWithoutLogsPipeline(t *testing.T) {
-	r, _ := recording(t, func(c *Config) { c.AccessLogs = "all" })
+	r, _ := newRecording(t, func(c *Config) { c.AccessLogs = "all" })
 	r.nextLogs = nil
 	require.True(t, r.idle())
 	require.False(t, r.want(true))
@@ -39,7 +39,7 @@ func TestNothingIsWantedWithoutLogsPipeline(t *testing.T) {
 
 // The source's and the destination's entry of a request are kept or dropped together, and the share is kept to.
 func TestRatioIsByRequest(t *testing.T) {
-	r, sink := recording(t, func(c *Config) { c.AccessLogs = "0.25" })
+	r, sink := newRecording(t, func(c *Config) { c.AccessLogs = "0.25" })
 	source, destination := stream(t, r), stream(t, r)
 	const n = 4000
 	for i := range n {
@@ -90,7 +90,7 @@ func TestAccessLogsMayBeANumber(t *testing.T) {
 func BenchmarkSee(b *testing.B) {
 	for _, policy := range []string{"none", "errors", "0.01", "all"} {
 		b.Run(policy, func(b *testing.B) {
-			r, _ := recording(b, func(c *Config) { c.AccessLogs = policy })
+			r, _ := newRecording(b, func(c *Config) { c.AccessLogs = policy })
 			s := stream(b, r)
 			var messages [256][]byte
 			for i := range messages {

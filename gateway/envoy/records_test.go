@@ -62,7 +62,7 @@ func ids(sink *consumertest.LogsSink) (ids []string) {
 }
 
 func TestNodesBecomeResources(t *testing.T) {
-	r, sink := recording(t, func(c *Config) {
+	r, sink := newRecording(t, func(c *Config) {
 		c.RecordAttributes = map[string]AttributeConfig{"mesh": {Metadata: "MESH_ID"}, "app.name": {Metadata: "LABELS/app"}, "absent": {Metadata: "ABSENT"}}
 	})
 	s, again := stream(t, r), stream(t, r)
@@ -82,7 +82,7 @@ func TestNodesBecomeResources(t *testing.T) {
 }
 
 func TestRecordsWithoutRoomAreDropped(t *testing.T) {
-	r, sink := recording(t, nil)
+	r, sink := newRecording(t, nil)
 	r.room = 5000
 	s := stream(t, r)
 	for i := range 100 {
@@ -100,7 +100,7 @@ func TestRecordsWithoutRoomAreDropped(t *testing.T) {
 }
 
 func TestRefusedRecordsComeAgain(t *testing.T) {
-	r, sink := recording(t, nil)
+	r, sink := newRecording(t, nil)
 	r.nextLogs = consumertest.NewErr(errors.New("queue is full"))
 	s := stream(t, r)
 	require.NoError(t, s.Add(encoded(t, request("a", 503, "/"))))
@@ -117,7 +117,7 @@ func TestRefusedRecordsComeAgain(t *testing.T) {
 }
 
 func TestRecordsRefusedForGoodAreDropped(t *testing.T) {
-	r, _ := recording(t, nil)
+	r, _ := newRecording(t, nil)
 	r.nextLogs = consumertest.NewErr(consumererror.NewPermanent(errors.New("too old")))
 	s := stream(t, r)
 	require.NoError(t, s.Add(encoded(t, request("a", 503, "/"))))
@@ -129,7 +129,7 @@ func TestRecordsRefusedForGoodAreDropped(t *testing.T) {
 
 // The generated types refuse what the walk of package mesh does not look at.
 func TestUnreadableEntryIsCounted(t *testing.T) {
-	r, sink := recording(t, nil)
+	r, sink := newRecording(t, nil)
 	s := stream(t, r)
 	require.NoError(t, s.Add([]byte(strings.ReplaceAll(string(encoded(t, request("a", 503, "/BAD"))), "/BAD", "/\xff\xfe\xfd"))))
 	require.NoError(t, s.Add(encoded(t, request("b", 503, "/"))))
@@ -140,7 +140,7 @@ func TestUnreadableEntryIsCounted(t *testing.T) {
 }
 
 func TestRequestsOfRecordsStayBelowTheirBound(t *testing.T) {
-	r, sink := recording(t, nil)
+	r, sink := newRecording(t, nil)
 	s := stream(t, r)
 	const n = 2000
 	for i := range n {
@@ -157,7 +157,7 @@ func TestRequestsOfRecordsStayBelowTheirBound(t *testing.T) {
 // Records do not wait for the next tick when half of the room is taken.
 func TestHalfOfTheRoomIsFlushedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, sink := recording(t, func(c *Config) { c.FlushInterval = time.Hour })
+		r, sink := newRecording(t, func(c *Config) { c.FlushInterval = time.Hour })
 		r.room = 4000
 		ctx, stop := context.WithCancel(t.Context())
 		go r.run(ctx)
@@ -243,7 +243,7 @@ func TestOwner(t *testing.T) {
 }
 
 func BenchmarkRecord(b *testing.B) {
-	r, _ := recording(b, nil)
+	r, _ := newRecording(b, nil)
 	e := seen(b, r, entriesOf(b, "testdata/entries/http_UF+URX.binpb")[0])
 	b.ReportAllocs()
 	for b.Loop() {

@@ -61,7 +61,7 @@ func (r *envoyReceiver) observe(meter metric.Meter) (metric.Registration, error)
 		}
 		o.ObserveInt64(uncompared, r.coverage.refused())
 		o.ObserveInt64(unkept, r.keeper.failed.Load())
-		for _, l := range []*live{r.tails} {
+		for _, l := range []*live{r.tails, r.recordings} {
 			what := metric.WithAttributes(attribute.String("what", l.what))
 			o.ObserveInt64(liveDropped, l.dropped.Load(), what)
 			o.ObserveInt64(liveRefused, l.refused.Load(), what)
