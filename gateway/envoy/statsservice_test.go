@@ -27,7 +27,7 @@ import (
 )
 
 // recordedStats reads a stream that a real Envoy sent.
-func recordedStats(t *testing.T) (messages []*metricsv3.StreamMetricsMessage) {
+func recordedStats(t testing.TB) (messages []*metricsv3.StreamMetricsMessage) {
 	t.Helper()
 	f, err := os.Open("testdata/stats_stream.binpb")
 	require.NoError(t, err)

@@ -242,7 +242,7 @@ func selfSigned(t *testing.T) (certificate, key string) {
 	return block("CERTIFICATE", der), block("PRIVATE KEY", encoded)
 }
 
-// opened returns a Sink that was fed with messages.
+// fed returns a Sink that was fed with messages.
 func fed(t *testing.T, messages [][]byte) *Sink {
 	t.Helper()
 	k := New(Options{}, time.Now())

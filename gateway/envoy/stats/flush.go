@@ -113,7 +113,7 @@ func (n *node) forget(since uint32) int {
 			continue
 		}
 		n.index[s.identity] = uint32(len(kept))
-		s.shape.used.Store(max(s.shape.used.Load(), int64(s.seen)))
+		s.shape.used.Store(max(s.shape.used.Load(), int64(s.seen), int64(since)))
 		kept = append(kept, s)
 	}
 	if len(kept) == before {
