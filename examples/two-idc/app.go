@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 const (
 	httpPort = 9080
 	grpcPort = 9090
+	tcpPort  = 9100
 )
 
 // runApp is the application: it does what the path of a request says, so that the caller knows what to expect.
@@ -40,19 +42,24 @@ func runApp(args []string) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 2)
-	go func() { failed <- grpc.NewServer(grpc.UnknownServiceHandler(answerRPC)).Serve(rpc) }()
+	tcp, err := net.Listen("tcp", net.JoinHostPort(*address, strconv.Itoa(tcpPort)))
+	if err != nil {
+		return err
+	}
+	holds := newHolds()
+	failed := make(chan error, 3)
+	go func() { failed <- grpc.NewServer(grpc.UnknownServiceHandler(holds.answerRPC)).Serve(rpc) }()
 	go func() {
-		failed <- (&http.Server{Handler: appHandler(), ReadHeaderTimeout: 10 * time.Second}).Serve(web)
+		failed <- (&http.Server{Handler: holds.web(), ReadHeaderTimeout: 10 * time.Second}).Serve(web)
 	}()
+	go func() { failed <- serveTCP(tcp) }()
 	return <-failed
 }
 
-// appHandler serves /ROUTE/VERB/…, where ROUTE is only for the Envoys in front. The verbs held (wait until a request is
+// web serves /ROUTE/VERB/…, where ROUTE is only for the Envoys in front. The verbs held (wait until a request is
 // held) and release are for the traffic generator, which asks the application itself.
-func appHandler() http.Handler {
+func (h *holds) web() http.Handler {
 	mux := http.NewServeMux()
-	holds := holds{open: map[string]*hold{}}
 	mux.HandleFunc("/{route}/status/{code}", func(w http.ResponseWriter, r *http.Request) {
 		code, err := strconv.Atoi(r.PathValue("code"))
 		if err != nil || code < 200 || code > 999 {
@@ -83,22 +90,16 @@ func appHandler() http.Handler {
 		_ = connection.Close()
 	})
 	mux.HandleFunc("/{route}/hold/{key}", func(_ http.ResponseWriter, r *http.Request) {
-		h := holds.of(r.PathValue("key"))
-		defer holds.forget(r.PathValue("key"))
-		close(h.arrived)
-		select {
-		case <-h.released:
-		case <-r.Context().Done():
-		}
+		h.wait(r.Context(), r.PathValue("key"))
 	})
 	mux.HandleFunc("/{route}/held/{key}", func(_ http.ResponseWriter, r *http.Request) {
 		select {
-		case <-holds.of(r.PathValue("key")).arrived:
+		case <-h.of(r.PathValue("key")).arrived:
 		case <-r.Context().Done():
 		}
 	})
 	mux.HandleFunc("/{route}/release/{key}", func(_ http.ResponseWriter, r *http.Request) {
-		close(holds.of(r.PathValue("key")).released)
+		close(h.of(r.PathValue("key")).released)
 	})
 	return mux
 }
@@ -110,6 +111,19 @@ type holds struct {
 }
 
 type hold struct{ arrived, released chan struct{} }
+
+func newHolds() *holds { return &holds{open: map[string]*hold{}} }
+
+// wait keeps a request until it is released or its caller leaves.
+func (h *holds) wait(ctx context.Context, key string) {
+	held := h.of(key)
+	defer h.forget(key)
+	close(held.arrived)
+	select {
+	case <-held.released:
+	case <-ctx.Done():
+	}
+}
 
 func (h *holds) of(key string) *hold {
 	h.mu.Lock()
@@ -127,10 +141,13 @@ func (h *holds) forget(key string) {
 }
 
 // answerRPC ends a call with the code in its metadata x-code: method Refuse in the headers alone ("trailers-only"), any
-// other method in trailers, behind headers.
-func answerRPC(_ any, stream grpc.ServerStream) error {
+// other method in trailers, behind headers. Metadata x-hold is the key of a call that waits before.
+func (h *holds) answerRPC(_ any, stream grpc.ServerStream) error {
 	if err := stream.RecvMsg(&emptypb.Empty{}); err != nil && !errors.Is(err, io.EOF) {
 		return err
+	}
+	for _, key := range metadata.ValueFromIncomingContext(stream.Context(), "x-hold") {
+		h.wait(stream.Context(), key)
 	}
 	asked := metadata.ValueFromIncomingContext(stream.Context(), "x-code")
 	code, err := strconv.Atoi(cmp.Or(append(asked, "0")[0], "0"))

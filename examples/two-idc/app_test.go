@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -28,7 +29,7 @@ func ask(t *testing.T, app *httptest.Server, path string) (int, error) {
 }
 
 func TestAppDoesWhatThePathSays(t *testing.T) {
-	app := httptest.NewServer(appHandler())
+	app := httptest.NewServer(newHolds().web())
 	defer app.Close()
 	f := func(path string, want int) {
 		t.Helper()
@@ -48,7 +49,7 @@ func TestAppDoesWhatThePathSays(t *testing.T) {
 }
 
 func TestAppHoldsUntilReleased(t *testing.T) {
-	app := httptest.NewServer(appHandler())
+	app := httptest.NewServer(newHolds().web())
 	defer app.Close()
 	held := make(chan int, 1)
 	go func() {
@@ -70,7 +71,7 @@ func TestAppEndsCallsWithTheCodeAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	app := grpc.NewServer(grpc.UnknownServiceHandler(answerRPC))
+	app := grpc.NewServer(grpc.UnknownServiceHandler(newHolds().answerRPC))
 	go func() { _ = app.Serve(listener) }()
 	defer app.Stop()
 	client, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -94,4 +95,37 @@ func TestAppEndsCallsWithTheCodeAsked(t *testing.T) {
 	f(answerMethod, codes.OK, true)
 	f(answerMethod, codes.NotFound, true)
 	f(refuseMethod, codes.Unavailable, false)
+}
+
+func TestAppAnswersTalks(t *testing.T) {
+	here, there := net.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- answerTCP(there) }()
+	f := func(text, want string) {
+		t.Helper()
+		if _, err := io.WriteString(here, text); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(here, got); err != nil || string(got) != want {
+			t.Errorf("%q, %v; want %q", got, err, want)
+		}
+	}
+	f(talk{up: 3, down: 2}.line()+"u", "") // not before all of it is there
+	f("uu", "dd")
+	_ = here.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAppRefusesOtherTalk(t *testing.T) {
+	for _, text := range []string{"", "x", "x y\n", "5 1\nuuuu"} {
+		if err := answerTCP(struct {
+			io.Reader
+			io.Writer
+		}{strings.NewReader(text), io.Discard}); err == nil {
+			t.Errorf("%q: no error", text)
+		}
+	}
 }

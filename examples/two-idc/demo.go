@@ -125,10 +125,14 @@ func checkPorts() error {
 		for _, p := range dc.proxies() {
 			mesh = append(mesh, taken(p.ip, p.port(), "Envoy")...)
 			mesh = append(mesh, taken(p.ip, adminPort, "Envoy's admin page")...)
+			for _, w := range tcpWays(p, dc) {
+				mesh = append(mesh, taken(p.ip, w.port, "Envoy, TCP")...)
+			}
 		}
 		for _, s := range dc.servers {
-			mesh = append(mesh, taken(s.ip, httpPort, "application")...)
-			mesh = append(mesh, taken(s.ip, grpcPort, "application")...)
+			for _, port := range []int{httpPort, grpcPort, tcpPort} {
+				mesh = append(mesh, taken(s.ip, port, "application")...)
+			}
 		}
 	}
 	for _, all := range [][]string{gateway, mesh} {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 )
 
 type (
@@ -11,7 +10,7 @@ type (
 )
 
 const (
-	alsPort   = 9001
+	sinkPort  = 9001 // the gateway's, for access logs and stats
 	adminPort = 15000
 )
 
@@ -21,31 +20,32 @@ func envoyConfig(p proxy, d idc, id identity) ([]byte, error) {
 	if p.role == server {
 		host, clusters = serverHost(p, id), serverClusters(p)
 	}
+	listeners := list{listener(p, host, id)}
+	for _, w := range tcpWays(p, d) {
+		listeners = append(listeners, tcpListener(p, w, id))
+	}
 	return json.MarshalIndent(object{
-		"node":  node(p),
-		"admin": object{"address": socket(p.ip, adminPort)},
+		"node":                 node(p),
+		"admin":                object{"address": socket(p.ip, adminPort)},
+		"stats_sinks":          list{statsSink(d)},
+		"stats_flush_interval": "2s",
 		// Calls come from the pod's own address, as in a cluster.
 		"cluster_manager": object{"upstream_bind_config": object{"source_address": address(p.ip, 0)}},
 		"static_resources": object{
-			"listeners": list{listener(p, host, id)},
-			"clusters":  append(clusters, logCluster()),
+			"listeners": listeners,
+			"clusters":  append(clusters, gatewayCluster()),
 		},
 	}, "", " ")
 }
 
 // node says who the Envoy is, as Istio writes it.
 func node(p proxy) object {
-	pod := fmt.Sprintf("%s-5d8f7c9b64-%s", p.workload(), p.idc)
-	kind := "sidecar"
-	if p.role == ingress {
-		kind = "router"
-	}
 	return object{
-		"id":       fmt.Sprintf("%s~%s~%s.demo~demo.svc.cluster.local", kind, p.ip, pod),
+		"id":       p.nodeID(),
 		"cluster":  p.app + ".demo",
 		"locality": object{"region": p.idc},
 		"metadata": object{
-			"NAME": pod, "NAMESPACE": "demo", "WORKLOAD_NAME": p.workload(), "CLUSTER_ID": p.idc, "INSTANCE_IPS": p.ip,
+			"NAME": p.pod(), "NAMESPACE": "demo", "WORKLOAD_NAME": p.workload(), "CLUSTER_ID": p.idc, "INSTANCE_IPS": p.ip,
 			"LABELS": object{
 				"app": p.app, "version": p.version,
 				"service.istio.io/canonical-name": p.app, "service.istio.io/canonical-revision": p.version,
@@ -55,18 +55,24 @@ func node(p proxy) object {
 }
 
 func listener(p proxy, host object, id identity) object {
-	router := object{"name": "envoy.filters.http.router", "typed_config": typed("filters.http.router.v3.Router", object{})}
+	log := list{accessLog(id.tags(p))}
+	options := object{}
+	if p.role != server {
+		options["upstream_log"] = log // one more entry for each try, which names its host
+	}
+	router := object{"name": "envoy.filters.http.router", "typed_config": typed("filters.http.router.v3.Router", options)}
+	name := [...]string{ingress: "0.0.0.0_8080", client: "virtualOutbound", server: "virtualInbound"}[p.role]
 	return object{
-		"name":              [...]string{ingress: "0.0.0.0_8080", client: "virtualOutbound", server: "virtualInbound"}[p.role],
-		"traffic_direction": [...]string{ingress: "OUTBOUND", client: "OUTBOUND", server: "INBOUND"}[p.role],
+		"name":              name,
+		"traffic_direction": p.direction(),
 		"address":           socket(p.ip, p.port()),
 		"filter_chains": list{object{"filters": list{object{
 			"name": "envoy.filters.network.http_connection_manager",
 			"typed_config": typed("filters.network.http_connection_manager.v3.HttpConnectionManager", object{
-				"stat_prefix":        p.address(),
+				"stat_prefix":        [...]string{ingress: "ingress", client: "outbound", server: "inbound"}[p.role],
 				"use_remote_address": p.role == ingress,
 				"http_filters":       append(id.filters(p), router),
-				"access_log":         list{accessLog(id.tags(p))},
+				"access_log":         log,
 				"route_config":       object{"name": "routes", "virtual_hosts": list{host}},
 			}),
 		}}}},
@@ -76,22 +82,39 @@ func listener(p proxy, host object, id identity) object {
 // accessLog sends entries to the gateway: what a user adds to an Envoy of his own.
 func accessLog(tags list) object {
 	return object{"name": "envoy.access_loggers.http_grpc", "typed_config": typed("access_loggers.grpc.v3.HttpGrpcAccessLogConfig", object{
-		"common_config": object{
-			"log_name":                    "http_envoy_accesslog",
-			"transport_api_version":       "V3",
-			"grpc_service":                object{"envoy_grpc": object{"cluster_name": "lockkeeper"}},
-			"filter_state_objects_to_log": list{"upstream_peer", "downstream_peer"},
-			"custom_tags":                 tags,
-			"buffer_flush_interval":       "1s",
-		},
+		"common_config":                       logConfig("http_envoy_accesslog", tags),
 		"additional_request_headers_to_log":   list{"content-type"},
 		"additional_response_headers_to_log":  list{"grpc-status"},
 		"additional_response_trailers_to_log": list{"grpc-status"},
 	})}
 }
 
-func logCluster() object {
-	c := cluster("lockkeeper", endpoint("127.0.0.1", alsPort))
+func logConfig(name string, tags list) object {
+	return object{
+		"log_name":                    name,
+		"transport_api_version":       "V3",
+		"grpc_service":                toGateway(),
+		"filter_state_objects_to_log": list{"upstream_peer", "downstream_peer"},
+		"custom_tags":                 tags,
+		"buffer_flush_interval":       "1s",
+	}
+}
+
+// statsSink sends Envoy's own stats to the gateway: with tags as labels in the first data centre, with tags embedded in
+// names, which is Envoy's default, in the other.
+func statsSink(d idc) object {
+	return object{"name": "envoy.stat_sinks.metrics_service", "typed_config": object{
+		"@type":                 "type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig",
+		"transport_api_version": "V3",
+		"grpc_service":          toGateway(),
+		"emit_tags_as_labels":   d.name == "idc1",
+	}}
+}
+
+func toGateway() object { return object{"envoy_grpc": object{"cluster_name": "lockkeeper"}} }
+
+func gatewayCluster() object {
+	c := cluster("lockkeeper", endpoint("127.0.0.1", sinkPort))
 	c["typed_extension_protocol_options"] = protocol(object{"explicit_http_config": object{"http2_protocol_options": object{}}})
 	return c
 }

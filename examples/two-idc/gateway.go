@@ -16,7 +16,7 @@ const consoleURL = "http://localhost:7070"
 // gatewayPorts are those of the gateway's default configuration.
 func gatewayPorts() map[int]string {
 	return map[int]string{
-		alsPort: "Envoy access logs", 7070: "console", 4317: "OTLP gRPC", 4318: "OTLP HTTP", 8888: "the gateway's own metrics",
+		sinkPort: "Envoy sink", 7070: "console", 4317: "OTLP gRPC", 4318: "OTLP HTTP", 8888: "the gateway's own metrics",
 	}
 }
 
@@ -41,9 +41,9 @@ func readJSON(ctx context.Context, address string, into any) error {
 	return nil
 }
 
-// query asks the storage plugin, by the gateway, for all requests that it knows of.
-func query(ctx context.Context) (tally, error) {
-	expression := "sum by (" + labels + ") (istio_requests_total)"
+// query asks the storage plugin, by the gateway, for all series that it has of a metric.
+func query(ctx context.Context, m metric) (tally, error) {
+	expression := "sum by (" + m.labels + ") (" + m.selector + ")"
 	var answer struct {
 		Data struct {
 			Result []struct {
@@ -57,18 +57,29 @@ func query(ctx context.Context) (tally, error) {
 	}
 	got := tally{}
 	for _, r := range answer.Data.Result {
-		var s series
-		for i, name := range strings.Split(labels, ",") {
-			s[i] = r.Metric[name]
+		var values []string
+		for _, name := range strings.Split(m.labels, ",") {
+			values = append(values, r.Metric[name])
 		}
 		text, _ := r.Value[1].(string)
-		count, err := strconv.Atoi(text)
+		value, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return nil, fmt.Errorf("value of %v: %w", s, err)
+			return nil, fmt.Errorf("value of %v: %w", values, err)
 		}
-		got[s] = count
+		got[seriesOf(values...)] = value
 	}
 	return got, nil
+}
+
+func queryAll(ctx context.Context) (map[string]tally, error) {
+	all := map[string]tally{}
+	for name, m := range metrics() {
+		var err error
+		if all[name], err = query(ctx, m); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return all, nil
 }
 
 // An edge is the traffic between two workloads as the gateway shows it.

@@ -110,20 +110,32 @@ func (id identity) tags(p proxy) list {
 	if id == istio {
 		return list{}
 	}
+	tags := id.tcpTags(p)
+	if p.role != server {
+		return tags
+	}
+	for _, name := range []string{"app", "version"} { // the filter state has the workload
+		tags = append(tags, object{"tag": "source_" + name, "request_header": object{
+			"name": peerHeader + "-" + name, "default_value": "unknown",
+		}})
+	}
+	return tags
+}
+
+// tcpTags are what there is without headers: a server is not told who calls.
+func (id identity) tcpTags(p proxy) list {
+	if id == istio {
+		return list{}
+	}
 	side := p.role.reporter()
-	tags := list{literal("reporter", side)}
+	tags := list{literal("reporter", side), literal("destination_service", serviceHost)}
 	for _, own := range [][2]string{{"workload", p.workload()}, {"app", p.app}, {"version", p.version}} {
 		name, value := own[0], own[1]
 		tags = append(tags, literal(side+"_"+name, value))
-		switch {
-		case p.role != server:
+		if p.role != server {
 			tags = append(tags, object{"tag": "destination_" + name, "metadata": object{
 				"kind": object{"host": object{}}, "default_value": "unknown",
 				"metadata_key": object{"key": "istio", "path": list{object{"key": name}}},
-			}})
-		case name != "workload": // the filter state has that
-			tags = append(tags, object{"tag": "source_" + name, "request_header": object{
-				"name": peerHeader + "-" + name, "default_value": "unknown",
 			}})
 		}
 	}

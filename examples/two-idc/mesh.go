@@ -31,8 +31,26 @@ type proxy struct {
 func (p proxy) workload() string { return p.app + "-" + p.version }
 func (p proxy) name() string     { return p.idc + "-" + p.workload() }
 
+func (p proxy) pod() string { return fmt.Sprintf("%s-5d8f7c9b64-%s", p.workload(), p.idc) }
+
+func (p proxy) nodeID() string {
+	kind := "sidecar"
+	if p.role == ingress {
+		kind = "router"
+	}
+	return fmt.Sprintf("%s~%s~%s.demo~demo.svc.cluster.local", kind, p.ip, p.pod())
+}
+
 // port is where the Envoy takes traffic; those of sidecars are Istio's.
-func (p proxy) port() int { return [...]int{ingress: 8080, client: 15001, server: 15006}[p.role] }
+func (p proxy) port() int { return [...]int{ingress: 8080, client: 15001, server: inboundPort}[p.role] }
+
+// direction is that of the traffic, in Envoy's words.
+func (p proxy) direction() string {
+	if p.role == server {
+		return "INBOUND"
+	}
+	return "OUTBOUND"
+}
 
 func (p proxy) address() string { return fmt.Sprintf("%s:%d", p.ip, p.port()) }
 

@@ -23,12 +23,20 @@ const (
 type result struct {
 	Name       string   `json:"name"`
 	OK         bool     `json:"ok"`
-	Requests   int      `json:"requests"`
-	Series     int      `json:"series"`
+	Requests   int      `json:"requests"` // sent, and TCP connections
+	Series     int      `json:"series"`   // compared, of all metrics
 	Flags      []string `json:"flags"`
 	Mismatches int      `json:"mismatches"`
 	Seconds    float64  `json:"seconds"`
 	Error      string   `json:"error,omitempty"`
+
+	Metrics map[string]comparison `json:"metrics"`
+}
+
+// A comparison is how many series of a metric were compared, and how many of these differed.
+type comparison struct {
+	Series     int `json:"series"`
+	Mismatches int `json:"mismatches"`
 }
 
 // once runs a scene for each way to tell identity and writes result.json. It tells whether all agreed.
@@ -77,7 +85,7 @@ func (r *result) run(ctx context.Context, o options, id identity) (err error) {
 	if err != nil {
 		return err
 	}
-	expected := tally{}
+	expected := newExpectation(id)
 	for _, part := range []struct {
 		name   string
 		trials []trial
@@ -87,18 +95,13 @@ func (r *result) run(ctx context.Context, o options, id identity) (err error) {
 		if err := d.try(ctx, part.trials, expected); err != nil {
 			return err
 		}
-		r.Requests = d.sent()
-		d.say("%d requests sent, waiting for the gateway to say so", r.Requests)
+		r.Requests, r.Flags = d.sent(), expected.flags()
+		d.say("%d requests and connections sent, waiting for the gateway to say so", r.Requests)
 		got, err := expected.settle(ctx, part.stay)
 		if err != nil {
 			return err
 		}
-		differences := expected.differences(got)
-		r.Series, r.Flags, r.Mismatches = len(got), got.flags(), len(differences)
-		if r.Mismatches > 0 {
-			for _, difference := range differences[:min(shownDifferences, len(differences))] {
-				fmt.Println("  ", difference)
-			}
+		if r.compare(expected, got); r.Mismatches > 0 {
 			return fmt.Errorf("%d series differ from what was sent", r.Mismatches)
 		}
 		d.say("all %d series agree", r.Series)
@@ -106,21 +109,43 @@ func (r *result) run(ctx context.Context, o options, id identity) (err error) {
 	return nil
 }
 
-// try sends all trials by all callers, each caller another number of times, and adds them to expected.
-func (d *demo) try(ctx context.Context, trials []trial, expected tally) error {
+// compare counts the series and those that differ, and shows some of these.
+func (r *result) compare(expected *expectation, got map[string]tally) {
+	r.Series, r.Mismatches, r.Metrics = 0, 0, map[string]comparison{}
+	for name, want := range expected.want {
+		differences := want.differences(got[name])
+		if len(differences) > 0 {
+			fmt.Printf("   %s: %d of %d differ (%s)\n", name, len(differences), len(want), metrics()[name].labels)
+		}
+		for _, difference := range differences[:min(shownDifferences, len(differences))] {
+			fmt.Println("     ", difference)
+		}
+		r.Metrics[name] = comparison{len(want), len(differences)}
+		r.Series += len(want)
+		r.Mismatches += len(differences)
+	}
+}
+
+// try sends all trials by all callers, each caller another number of times (slow ones once), and adds them to expected.
+func (d *demo) try(ctx context.Context, trials []trial, expected *expectation) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wait sync.WaitGroup
 	for i, c := range d.callers {
-		times := 1 + i
+		times := func(t trial) int {
+			if t.slow {
+				return 1
+			}
+			return 1 + i
+		}
 		for _, t := range trials {
-			for range times {
-				expected.expect(c, t)
+			for range times(t) {
+				expected.add(c, t)
 			}
 		}
 		wait.Go(func() {
 			for _, t := range trials {
-				for range times {
+				for range times(t) {
 					if err := t.send(ctx, c); err != nil {
 						cancel(fmt.Errorf("trial %s from %s to %s: %w", t.name, c.from.name(), c.to.name(), err))
 						return
@@ -130,7 +155,29 @@ func (d *demo) try(ctx context.Context, trials []trial, expected tally) error {
 		})
 	}
 	wait.Wait()
-	return context.Cause(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return d.ask(ctx, expected)
+}
+
+// ask adds what only the Envoys know: their own stats.
+func (d *demo) ask(ctx context.Context, expected *expectation) error {
+	before := expected.want[stats]
+	now, err := d.stats(ctx)
+	if err != nil {
+		return err
+	}
+	expected.want[stats] = now
+	for _, c := range d.callers {
+		expected.addRefusals(c, now.refusals(c)-before.refusals(c))
+	}
+	for _, dc := range twoIDCs() {
+		for _, p := range dc.proxies() {
+			expected.want[coverage][seriesOf(p.nodeID())] = 1
+		}
+	}
+	return nil
 }
 
 func (d *demo) sent() int {
@@ -143,17 +190,17 @@ func (d *demo) sent() int {
 
 // settle asks the gateway until it agrees and has agreed for as long as stay, or until its time is over, and returns what
 // it said last.
-func (t tally) settle(ctx context.Context, stay time.Duration) (tally, error) {
+func (e *expectation) settle(ctx context.Context, stay time.Duration) (map[string]tally, error) {
 	again := time.NewTicker(500 * time.Millisecond)
 	defer again.Stop()
 	deadline, since := time.Now().Add(agreeWithin), time.Time{}
 	for {
-		got, err := query(ctx)
+		got, err := queryAll(ctx)
 		if err != nil {
 			return nil, err
 		}
 		now := time.Now()
-		switch agrees := maps.Equal(t, got); {
+		switch agrees := maps.EqualFunc(e.want, got, maps.Equal[tally, tally]); {
 		case !agrees && now.After(deadline):
 			return got, nil
 		case !agrees:

@@ -12,6 +12,7 @@ import "fmt"
 //	/closed/   a port of the pod where nothing listens
 //	/bare/     the application without its sidecar
 //	/stopped/  its sidecar, which finds no application behind it
+//	/paired/   two endpoints, of which one refuses; Envoy tries the other
 //
 // Other paths have no route. Ports of the service set the ways to the application apart, so that Istio's names for
 // clusters do.
@@ -19,6 +20,7 @@ const (
 	scarcePort = 9081
 	closedPort = 9082
 	barePort   = 9083
+	pairedPort = 9085
 
 	stoppedPort = 9084 // of the pod; no application listens there
 	unusedPort  = 15007
@@ -35,19 +37,43 @@ func outbound(port int, subset string) string {
 func callerClusters(d idc, id identity) list {
 	clusters := list{cluster(outbound(httpPort, noSubset))}
 	for _, s := range d.servers {
-		for _, to := range []struct{ servicePort, podPort int }{
-			{httpPort, s.port()}, {grpcPort, s.port()}, {scarcePort, s.port()}, {closedPort, unusedPort}, {barePort, httpPort},
-		} {
-			e := endpoint(s.ip, to.podPort)
-			e["metadata"] = id.endpointMetadata(s)
-			c := cluster(outbound(to.servicePort, s.version), e)
-			if to.servicePort == scarcePort {
+		for _, servicePort := range servicePorts() {
+			var endpoints list
+			for _, podPort := range podPorts(servicePort) {
+				e := endpoint(s.ip, podPort)
+				e["metadata"] = id.endpointMetadata(s)
+				endpoints = append(endpoints, e)
+			}
+			c := cluster(outbound(servicePort, s.version), endpoints...)
+			if servicePort == scarcePort {
 				c["circuit_breakers"] = object{"thresholds": list{object{"max_connections": 1, "max_pending_requests": 1}}}
 			}
 			clusters = append(clusters, c)
 		}
 	}
 	return clusters
+}
+
+func servicePorts() []int {
+	return []int{httpPort, grpcPort, scarcePort, closedPort, barePort, pairedPort, tcpPort, tcpStoppedPort, tcpClosedPort}
+}
+
+// podPorts are where a port of the service leads to in a pod: to its sidecar, but for the exceptions.
+func podPorts(servicePort int) []int {
+	switch servicePort {
+	case closedPort, tcpClosedPort:
+		return []int{unusedPort}
+	case barePort:
+		return []int{httpPort}
+	case pairedPort:
+		return []int{inboundPort, unusedPort}
+	case tcpPort:
+		return []int{tcpInboundPort}
+	case tcpStoppedPort:
+		return []int{tcpInboundStoppedPort}
+	default:
+		return []int{inboundPort}
+	}
 }
 
 func callerHost(p proxy, d idc, id identity) object {
@@ -69,12 +95,17 @@ func callerRoutes(d idc) list {
 			{"/stopped/", httpPort, nil},
 			{"/hurried/", httpPort, object{"timeout": hurry}},
 			{"/retried/", httpPort, object{"retry_policy": object{"retry_on": "5xx", "num_retries": retries}}},
+			{"/paired/", pairedPort, object{"retry_policy": elsewhere()}},
 			{"/scarce/", scarcePort, nil},
 			{"/closed/", closedPort, nil},
 			{"/bare/", barePort, nil},
 			{"/" + rpcService + "/", grpcPort, nil},
 		} {
 			r := route(way.prefix, outbound(way.port, s.version), way.action)
+			if way.port == grpcPort {
+				// Told of the caller's deadline, the application would end the call at the very moment when the caller leaves.
+				r["request_headers_to_remove"] = list{"grpc-timeout"}
+			}
 			r["match"].(object)["headers"] = list{object{"name": "x-version", "string_match": object{"exact": s.version}}}
 			routes = append(routes, r)
 		}
@@ -82,9 +113,20 @@ func callerRoutes(d idc) list {
 	return routes
 }
 
+// elsewhere is the policy to try another endpoint when one refuses.
+func elsewhere() object {
+	return object{
+		"retry_on": "connect-failure", "num_retries": 1, "host_selection_retry_max_attempts": 5,
+		"retry_host_predicate": list{object{
+			"name":         "envoy.retry_host_predicates.previous_hosts",
+			"typed_config": typed("retry.host.previous_hosts.v3.PreviousHostsPredicate", object{}),
+		}},
+	}
+}
+
 func serverClusters(p proxy) list {
 	var clusters list
-	for _, port := range []int{httpPort, grpcPort, stoppedPort} {
+	for _, port := range []int{httpPort, grpcPort, stoppedPort, tcpPort} {
 		clusters = append(clusters, cluster(inbound(port), endpoint(p.ip, port)))
 	}
 	return clusters

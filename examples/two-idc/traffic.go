@@ -20,10 +20,11 @@ import (
 
 const (
 	rpcService   = "demo.Backend"
-	answerMethod = "/" + rpcService + "/Answer"
+	answerMethod = "/" + rpcService + "/Answer" // or waits: see x-hold
 	refuseMethod = "/" + rpcService + "/Refuse"
 
-	answerTime = 20 * time.Second // within which every request has its answer, however busy the machine is
+	answerTime  = 20 * time.Second // within which every request has its answer, however busy the machine is
+	rpcDeadline = time.Second      // of the caller that leaves by it; the application must have the call by then
 )
 
 // A caller sends requests by one Envoy to one version of the application, and checks each answer. Not for concurrent use.
@@ -32,7 +33,8 @@ type caller struct {
 	web      *http.Client
 	rpc      *grpc.ClientConn
 	direct   *http.Client // to the application itself, past all Envoys
-	sent     int          // requests
+	dialer   net.Dialer   // by the Envoy
+	sent     int          // requests and TCP connections
 	holds    int
 }
 
@@ -53,7 +55,7 @@ func newCaller(from, to proxy) (*caller, error) {
 	web := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "tcp", from.address())
 	}}
-	return &caller{from: from, to: to, rpc: rpc, web: &http.Client{Transport: web}, direct: &http.Client{Transport: &http.Transport{}}}, nil
+	return &caller{from: from, to: to, rpc: rpc, dialer: dialer, web: &http.Client{Transport: web}, direct: &http.Client{Transport: &http.Transport{}}}, nil
 }
 
 func (c *caller) close() {
@@ -151,6 +153,36 @@ func giveUp(ctx context.Context, c *caller) error {
 		return fmt.Errorf("expected to leave before an answer: %w", err)
 	}
 	return nil
+}
+
+// leaveCall leaves a gRPC call that the application has: cancelled, or at the deadline that the caller set for itself.
+func leaveCall(code codes.Code) sender {
+	return func(ctx context.Context, c *caller) error {
+		_, key := c.hold("")
+		ctx, cancel := context.WithTimeout(ctx, answerTime)
+		defer cancel()
+		leaving, leave := context.WithCancel(ctx)
+		if code == codes.DeadlineExceeded {
+			leaving, leave = context.WithTimeout(ctx, rpcDeadline)
+		}
+		defer leave()
+		answer := make(chan error, 1)
+		c.sent++
+		go func() {
+			call := metadata.AppendToOutgoingContext(leaving, "x-version", c.to.version, "x-hold", key)
+			answer <- c.rpc.Invoke(call, answerMethod, &emptypb.Empty{}, &emptypb.Empty{})
+		}()
+		if err := c.tell(ctx, "held", key); err != nil {
+			return err
+		}
+		if code == codes.Canceled {
+			leave()
+		}
+		if err := <-answer; status.Code(err) != code {
+			return fmt.Errorf("expected to leave with %v: %w", code, err)
+		}
+		return nil
+	}
 }
 
 // overflow fills the cluster that takes one request at a time: one is held, one more may wait, the others overflow.

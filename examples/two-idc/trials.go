@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"time"
 
 	"google.golang.org/grpc/codes"
 )
@@ -9,23 +10,35 @@ import (
 const (
 	retries   = 2 // of the route /retried/
 	overflows = 3 // in each run of the trial UO
+
+	longTalk = 2500 * time.Millisecond // Envoy logs a connection that is open for so long twice before its end
 )
 
-// A trial is one thing that can happen to a request, and what the Envoys must say of it.
+// A trial is one thing that can happen to a request or to a TCP connection, and what the Envoys must say of it.
 type trial struct {
 	name string
+	port int // of the service
+	slow bool
 	send sender
 	want []mark // what one run leaves behind in all
 }
 
-// A mark is what an Envoy says of a request.
+// A mark is what an Envoy says of a request or of a connection.
 type mark struct {
 	reporter string
-	code     int // 0: no answer was sent
+	protocol string // empty: http
+	code     int    // 0: no answer was sent
 	flags    string
-	grpc     string // grpc-status; empty: not gRPC
+	grpc     string // grpc-status; empty: none came
 	nobody   bool   // no host was chosen: the destination's workload can't be known
 	times    int    // 0: once
+	tries    int    // of the source, for each time; 0: one
+	talk     *talk  // of a TCP connection
+}
+
+// failed tells what the source's tries were, as the gateway sees it.
+func (m mark) failed() bool {
+	return m.code == 0 || m.code >= 500 || m.flags != "-" || m.grpc != "" && m.grpc != "0"
 }
 
 func source(code int, flags string) mark { return mark{reporter: "source", code: code, flags: flags} }
@@ -39,19 +52,35 @@ func hostless(code int, flags string) mark {
 	return mark{reporter: "source", code: code, flags: flags, nobody: true}
 }
 
-func (m mark) by(times int) mark { m.times = times; return m }
+func (m mark) by(times int) mark    { m.times = times; return m }
+func (m mark) after(tries int) mark { m.tries = tries; return m }
+
+func (m mark) rpc(status string) mark {
+	m.protocol, m.grpc = "grpc", status
+	return m
+}
+
+func (m mark) over(t talk) mark {
+	m.protocol, m.talk = "tcp", &t
+	return m
+}
 
 // served is a request that the application answered: both Envoys say the same.
 func served(name, path string, code int) trial {
-	return trial{name, get(path, code), []mark{source(code, "-"), destination(code, "-")}}
+	return trial{name: name, port: httpPort, send: get(path, code), want: []mark{source(code, "-"), destination(code, "-")}}
 }
 
 func rpc(name, method string, code codes.Code, status string) trial {
-	marks := []mark{source(http.StatusOK, "-"), destination(http.StatusOK, "-")}
-	for i := range marks {
-		marks[i].grpc = status
-	}
-	return trial{name, call(method, code), marks}
+	return trial{name: name, port: grpcPort, send: call(method, code), want: []mark{
+		source(http.StatusOK, "-").rpc(status), destination(http.StatusOK, "-").rpc(status),
+	}}
+}
+
+// talked is a TCP connection that the application took.
+func talked(name string, t talk, pause time.Duration) trial {
+	return trial{name: name, port: tcpPort, slow: pause > 0, send: converse(tcpPort, t, pause), want: []mark{
+		source(0, "-").over(t), destination(0, "-").over(t),
+	}}
 }
 
 // servedTrials reach the application and bring back its answer.
@@ -68,22 +97,39 @@ func servedTrials() []trial {
 		rpc("gRPC Internal in trailers", answerMethod, codes.Internal, "13"),
 		rpc("gRPC PermissionDenied in headers", refuseMethod, codes.PermissionDenied, "7"),
 		rpc("gRPC Unavailable in headers", refuseMethod, codes.Unavailable, "14"),
+		talked("TCP", talk{1000, 70_000}, 0),
+		talked("TCP, only up", talk{50_000, 0}, 0),
 	}
 }
 
-// failedTrials set flags. Where the caller's Envoy gives up on a request that the server's has, the latter sees its
-// client leave: DC. Where the server's Envoy answers 503 by itself, that is an answer like others to the caller's.
+// failedTrials set flags, but for the last two. Where the caller's Envoy gives up on a request that the server's has, the
+// latter sees its client leave: DC, or DR for a stream of HTTP/2. Where the server's Envoy answers 503 by itself, that is an
+// answer like others to the caller's.
 func failedTrials() []trial {
+	const unavailable = http.StatusServiceUnavailable
+	left := []mark{source(0, "DR").rpc(""), destination(0, "DR").rpc("")}
 	return []trial{
-		{"NR", get("/nowhere", http.StatusNotFound), []mark{hostless(404, "NR")}},
-		{"UH", get("/empty/", http.StatusServiceUnavailable), []mark{hostless(503, "UH")}},
-		{"UO", overflow, []mark{hostless(503, "UO").by(overflows), source(200, "-").by(2), destination(200, "-").by(2)}},
-		{"UT", outwait, []mark{source(504, "UT"), destination(0, "DC")}},
-		{"UF by source", get("/closed/", http.StatusServiceUnavailable), []mark{source(503, "UF")}},
-		{"UF by destination", get("/stopped/", http.StatusServiceUnavailable), []mark{source(503, "-"), destination(503, "UF")}},
-		{"URX", get("/retried/status/503", http.StatusServiceUnavailable), []mark{source(503, "URX"), destination(503, "-").by(1 + retries)}},
-		{"UC by source", get("/bare/reset", http.StatusServiceUnavailable), []mark{source(503, "UC")}},
-		{"UC by destination", get("/app/reset", http.StatusServiceUnavailable), []mark{source(503, "-"), destination(503, "UC")}},
-		{"DC", giveUp, []mark{source(0, "DC"), destination(0, "DC")}},
+		{name: "NR", port: httpPort, send: get("/nowhere", http.StatusNotFound), want: []mark{hostless(404, "NR")}},
+		{name: "UH", port: httpPort, send: get("/empty/", unavailable), want: []mark{hostless(503, "UH")}},
+		{name: "UO", port: scarcePort, send: overflow, want: []mark{hostless(503, "UO").by(overflows), source(200, "-").by(2), destination(200, "-").by(2)}},
+		{name: "UT", port: httpPort, send: outwait, want: []mark{source(504, "UT"), destination(0, "DC")}},
+		{name: "UF by source", port: closedPort, send: get("/closed/", unavailable), want: []mark{source(503, "UF")}},
+		{name: "UF by destination", port: httpPort, send: get("/stopped/", unavailable), want: []mark{source(503, "-"), destination(503, "UF")}},
+		{name: "URX", port: httpPort, send: get("/retried/status/503", unavailable), want: []mark{
+			source(503, "URX").after(1 + retries), destination(503, "-").by(1 + retries),
+		}},
+		{name: "UC by source", port: barePort, send: get("/bare/reset", unavailable), want: []mark{source(503, "UC")}},
+		{name: "UC by destination", port: httpPort, send: get("/app/reset", unavailable), want: []mark{source(503, "-"), destination(503, "UC")}},
+		{name: "DC", port: httpPort, send: giveUp, want: []mark{source(0, "DC"), destination(0, "DC")}},
+		{name: "gRPC cancelled", port: grpcPort, send: leaveCall(codes.Canceled), want: left},
+		{name: "gRPC deadline", port: grpcPort, slow: true, send: leaveCall(codes.DeadlineExceeded), want: left},
+		{name: "TCP UF by source", port: tcpClosedPort, send: refuse(tcpClosedPort), want: []mark{source(0, "UF,URX").over(talk{})}},
+		{name: "TCP UF by destination", port: tcpStoppedPort, send: refuse(tcpStoppedPort), want: []mark{
+			source(0, "-").over(talk{}), destination(0, "UF,URX").over(talk{}),
+		}},
+		talked("TCP, long", talk{3000, 5}, longTalk),
+		{name: "one of two endpoints refuses", port: pairedPort, send: get("/paired/status/200", http.StatusOK), want: []mark{
+			source(200, "-"), destination(200, "-"), // and the refused tries: see addRefusals
+		}},
 	}
 }
