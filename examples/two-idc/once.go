@@ -16,7 +16,7 @@ const (
 	agreeWithin = 40 * time.Second // from the last request to equal counts
 	stayEqual   = 7 * time.Second  // and they must stay equal over another flush of the gateway
 
-	shownDifferences = 40
+	shownDifferences = 12
 )
 
 // A result is what result.json says of a scene.
