@@ -29,10 +29,7 @@ func envoyConfig(p proxy, d idc, id identity) ([]byte, error) {
 		"admin":                object{"address": socket(p.ip, adminPort)},
 		"stats_sinks":          list{statsSink(d)},
 		"stats_flush_interval": "2s",
-		// A cluster's name ends at its first dot, says Envoy; Istio has taught it better in this way.
-		"stats_config": object{"stats_tags": list{object{
-			"tag_name": "envoy.cluster_name", "regex": `^cluster\.((.+?(\..+?\.svc\.cluster\.local)?)\.)`,
-		}}},
+		"stats_config":         statsTags(),
 		// Calls come from the pod's own address, as in a cluster.
 		"cluster_manager": object{"upstream_bind_config": object{"source_address": address(p.ip, 0)}},
 		"static_resources": object{
@@ -112,6 +109,18 @@ func statsSink(d idc) object {
 		"transport_api_version": "V3",
 		"grpc_service":          toGateway(),
 		"emit_tags_as_labels":   d.name == "idc1",
+	}}
+}
+
+// statsTags tell Envoy where the names of clusters end, as Istio does: its own rules end them at the first dot.
+func statsTags() object {
+	tag := func(name, regex string) object { return object{"tag_name": "envoy." + name, "regex": regex} }
+	return object{"use_all_default_tags": false, "stats_tags": list{
+		tag("cluster_name", `^cluster\.((.+?(\..+?\.svc\.cluster\.local)?)\.)`),
+		tag("tcp_prefix", `^tcp\.((.*?)\.)\w+?$`),
+		tag("http_conn_manager_prefix", `^http\.((.*?)\.)`),
+		tag("response_code_class", `_rq(_(\dxx))$`),
+		tag("response_code", `_rq(_(\d{3}))$`),
 	}}
 }
 

@@ -32,7 +32,7 @@ type tcpWay struct {
 
 func tcpWays(p proxy, d idc) []tcpWay {
 	if p.role == server {
-		return []tcpWay{{tcpInboundPort, inbound(tcpPort)}, {tcpInboundStoppedPort, inbound(stoppedPort)}}
+		return []tcpWay{{tcpInboundPort, inbound(appPort(tcpPort))}, {tcpInboundStoppedPort, inbound(appPort(tcpStoppedPort))}}
 	}
 	var ways []tcpWay
 	for _, s := range d.servers {
@@ -41,6 +41,14 @@ func tcpWays(p proxy, d idc) []tcpWay {
 		}
 	}
 	return ways
+}
+
+// appPort is where a sidecar expects the application to serve a port of the service.
+func appPort(servicePort int) int {
+	if servicePort == tcpStoppedPort {
+		return stoppedPort
+	}
+	return servicePort
 }
 
 // callerPort is where a caller's Envoy takes connections for a port of the service in a version: 19100 for v1, 29100 for v2.
