@@ -110,13 +110,18 @@ func needs(t *testing.T, name, file, cure string) string {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(absolute); err != nil {
-		text := fmt.Sprintf("needs %s: %s", file, cure)
-		if slices.Contains(strings.Split(os.Getenv("LOCKKEEPER_REQUIRE"), ","), name) {
-			t.Fatal(text)
-		}
-		t.Skip(text)
+		lacks(t, name, fmt.Sprintf("needs %s: %s", file, cure))
 	}
 	return absolute
+}
+
+// lacks skips the test for a reason, or fails it where LOCKKEEPER_REQUIRE names what is missing.
+func lacks(t *testing.T, name, reason string) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv("LOCKKEEPER_REQUIRE"), ","), name) {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
 }
 
 func needsPlugins(t *testing.T) (directory string) {
