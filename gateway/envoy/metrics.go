@@ -26,7 +26,7 @@ func (r *envoyReceiver) metrics(batch []mesh.Series, now time.Time) pmetric.Metr
 			connections++
 		}
 	}
-	at := pcommon.NewTimestampFromTime(now)
+	at := times(now)
 	if requests := len(batch) - connections; requests > 0 {
 		r.addRequests(families, batch, requests, at)
 	}
@@ -39,7 +39,7 @@ func (r *envoyReceiver) metrics(batch []mesh.Series, now time.Time) pmetric.Metr
 // counters writes the metrics of our own. A new one comes with its zero.
 func (r *envoyReceiver) counters(batch []mesh.Counter, now time.Time) pmetric.Metrics {
 	metrics, families := newMetrics()
-	at := pcommon.NewTimestampFromTime(now)
+	at := times(now)
 	points := map[string]pmetric.NumberDataPointSlice{}
 	for i := range batch {
 		c := &batch[i]
@@ -56,21 +56,41 @@ func (r *envoyReceiver) counters(batch []mesh.Counter, now time.Time) pmetric.Me
 		points[c.Name] = to
 		if c.Gauge {
 			p := to.AppendEmpty()
-			r.addValue(p, c.Labels, 0, at, 0)
+			r.addValue(p, c.Labels, 0, at.of(c.Ended), 0)
 			p.SetDoubleValue(c.Value)
+			p.SetFlags(flags(c.Ended))
 			continue
 		}
 		start := pcommon.NewTimestampFromTime(c.Start)
 		if c.New {
 			r.addValue(to.AppendEmpty(), c.Labels, start, start, 0)
 		}
-		r.addValue(to.AppendEmpty(), c.Labels, start, at, uint64(c.Value))
+		p := to.AppendEmpty()
+		r.addValue(p, c.Labels, start, at.of(c.Ended), uint64(c.Value))
+		p.SetFlags(flags(c.Ended))
 	}
 	return metrics
 }
 
+// times are those of the points of one flush.
+type times time.Time
+
+// of is the time of a value, or of the end of a series: a little earlier, as the next flush may start the series anew with a zero
+// at the time of this one.
+func (t times) of(ended bool) pcommon.Timestamp {
+	if ended {
+		return pcommon.NewTimestampFromTime(time.Time(t).Add(-time.Millisecond))
+	}
+	return pcommon.NewTimestampFromTime(time.Time(t))
+}
+
+// flags mark a point that says that there is no value any more.
+func flags(ended bool) pmetric.DataPointFlags {
+	return pmetric.DefaultDataPointFlags.WithNoRecordedValue(ended)
+}
+
 // addRequests writes the n series of a batch that are of requests.
-func (r *envoyReceiver) addRequests(families pmetric.MetricSlice, batch []mesh.Series, n int, at pcommon.Timestamp) {
+func (r *envoyReceiver) addRequests(families pmetric.MetricSlice, batch []mesh.Series, n int, at times) {
 	counter := addCounter(families, "istio_requests_total", n)
 	var histograms [3]pmetric.HistogramDataPointSlice
 	for i, name := range [...]string{"istio_request_duration_milliseconds", "istio_request_bytes", "istio_response_bytes"} {
@@ -93,15 +113,19 @@ func (r *envoyReceiver) addRequests(families pmetric.MetricSlice, batch []mesh.S
 				r.addHistogram(histograms[i].AppendEmpty(), s.Labels, start, start, &mesh.Distribution{})
 			}
 		}
-		r.addValue(counter.AppendEmpty(), s.Labels, start, at, s.Requests)
+		p := counter.AppendEmpty()
+		r.addValue(p, s.Labels, start, at.of(s.Ended), s.Requests)
+		p.SetFlags(flags(s.Ended))
 		for i := range histograms {
-			r.addHistogram(histograms[i].AppendEmpty(), s.Labels, start, at, &s.Distributions[i])
+			p := histograms[i].AppendEmpty()
+			r.addHistogram(p, s.Labels, start, at.of(s.Ended), &s.Distributions[i])
+			p.SetFlags(flags(s.Ended))
 		}
 	}
 }
 
 // addConnections writes the n series of a batch that are of TCP connections.
-func (r *envoyReceiver) addConnections(families pmetric.MetricSlice, batch []mesh.Series, n int, at pcommon.Timestamp) {
+func (r *envoyReceiver) addConnections(families pmetric.MetricSlice, batch []mesh.Series, n int, at times) {
 	var counters [4]pmetric.NumberDataPointSlice
 	for i, name := range [...]string{
 		"istio_tcp_connections_opened_total", "istio_tcp_connections_closed_total", "istio_tcp_received_bytes_total", "istio_tcp_sent_bytes_total",
@@ -118,7 +142,9 @@ func (r *envoyReceiver) addConnections(families pmetric.MetricSlice, batch []mes
 			if s.New {
 				r.addValue(counters[i].AppendEmpty(), s.Labels, start, start, 0)
 			}
-			r.addValue(counters[i].AppendEmpty(), s.Labels, start, at, v)
+			p := counters[i].AppendEmpty()
+			r.addValue(p, s.Labels, start, at.of(s.Ended), v)
+			p.SetFlags(flags(s.Ended))
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"google.golang.org/protobuf/proto"
 
@@ -67,4 +68,41 @@ func TestCountersStayBelowTheirBoundAndStartAtZero(t *testing.T) {
 	b, err := (&pmetric.ProtoMarshaler{}).MarshalMetrics(metrics)
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(b), counterWeight(&batch[0])+counterWeight(&batch[1])+counterWeight(&batch[2])+256)
+}
+
+func TestTheEndOfASeriesHasNoValue(t *testing.T) {
+	r, _ := start(t, consumertest.NewNop(), nil)
+	now := time.Unix(100, 0)
+	batch := []mesh.Series{{Ended: true, Requests: 3}, {Requests: 4}, {TCP: true, Ended: true, Requests: 5}}
+	ended := map[string]int{}
+	check := func(name string, flags pmetric.DataPointFlags, at pcommon.Timestamp) {
+		require.Equal(t, flags.NoRecordedValue(), at.AsTime().Before(now), "an end is before what may follow")
+		if flags.NoRecordedValue() {
+			ended[name]++
+		}
+	}
+	counters := []mesh.Counter{{Name: "lockkeeper_a_total", Ended: true}, {Name: "lockkeeper_b", Gauge: true, Ended: true}, {Name: "lockkeeper_a_total"}}
+	for _, metrics := range []pmetric.Metrics{r.metrics(batch, now), r.counters(counters, now)} {
+		for _, family := range metrics.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
+			switch family.Type() {
+			case pmetric.MetricTypeSum:
+				for _, p := range family.Sum().DataPoints().All() {
+					check(family.Name(), p.Flags(), p.Timestamp())
+				}
+			case pmetric.MetricTypeGauge:
+				for _, p := range family.Gauge().DataPoints().All() {
+					check(family.Name(), p.Flags(), p.Timestamp())
+				}
+			default:
+				for _, p := range family.Histogram().DataPoints().All() {
+					check(family.Name(), p.Flags(), p.Timestamp())
+				}
+			}
+		}
+	}
+	require.Equal(t, map[string]int{
+		"istio_requests_total": 1, "istio_request_duration_milliseconds": 1, "istio_request_bytes": 1, "istio_response_bytes": 1,
+		"istio_tcp_connections_opened_total": 1, "istio_tcp_connections_closed_total": 1, "istio_tcp_received_bytes_total": 1, "istio_tcp_sent_bytes_total": 1,
+		"lockkeeper_a_total": 1, "lockkeeper_b": 1,
+	}, ended)
 }

@@ -212,8 +212,11 @@ func TestSeriesComeWhenChangedAndWhenDue(t *testing.T) {
 	f(79*time.Second, 0, 0, false)
 	f(80*time.Second, 0, 3, false) // a minute after the last time
 	f(20*time.Minute, 0, 3, false) // and idle since long
-	f(21*time.Minute, 0, 0, false)
-	f(22*time.Minute, 1, 1, true)
+	if got := flush(t, a, start.Add(21*time.Minute)); len(got) != 1 || !got[0].Ended || got[0].New {
+		t.Errorf("got %+v, want the end of the series", got)
+	}
+	f(22*time.Minute, 0, 0, false)
+	f(23*time.Minute, 1, 1, true)
 }
 
 func TestFailedExportComesAgain(t *testing.T) {

@@ -8,6 +8,7 @@ type Counter struct {
 	Labels []Label // shared: not to be changed
 	Start  time.Time
 	New    bool // exported for the first time: its zero at Start has to be written, too
+	Ended  bool // exported for the last time: it has no value any more
 	Gauge  bool
 	Value  float64 // whole, but of a gauge
 }
@@ -32,11 +33,11 @@ func (c *counter) add(n uint64, now time.Time) {
 
 func (c *counter) snapshot() Counter {
 	out := c.Counter
-	out.New = c.first
+	out.New, out.Ended = c.first, c.ended
 	return out
 }
 
-// sweepCounters drops those that nothing was counted by for a while.
+// sweepCounters ends those that nothing was counted by for a while.
 func (a *Aggregator) sweepCounters(since time.Time) {
 	for c := range a.counters {
 		if c.idle(since) {
@@ -45,11 +46,19 @@ func (a *Aggregator) sweepCounters(since time.Time) {
 	}
 }
 
-// drop ends a counter. Nothing happens to one that is nil or gone.
+// drop ends a counter, at once if nobody knows of it. Nothing happens to one that is nil or gone.
 func (a *Aggregator) drop(c *counter) {
-	if c == nil || c.gone {
-		return
+	switch {
+	case c == nil || c.gone:
+	case c.first:
+		c.forget(a)
+	default:
+		c.ended = true
 	}
+}
+
+// forget drops what has ended. a.mu is held.
+func (c *counter) forget(a *Aggregator) {
 	c.gone = true
 	delete(a.counters, c)
 	if c.Name == flagsTotal {
@@ -63,13 +72,16 @@ type kept struct {
 	first    bool      // never exported
 	exported time.Time // zero: never
 	hit      time.Time // last needed
-	gone     bool      // dropped: whoever has a pointer to it needs a new one
+	ended    bool      // not needed any more: exported once more, to say so
+	gone     bool      // after that: whoever has a pointer to it needs a new one
 }
 
-func (k *kept) touch(now time.Time, changed bool) { k.changed, k.hit = k.changed || changed, now }
+func (k *kept) touch(now time.Time, changed bool) {
+	k.changed, k.hit, k.ended = k.changed || changed, now, false
+}
 
 func (k *kept) due(now time.Time, refresh time.Duration) bool {
-	return k.changed || now.Sub(k.exported) >= refresh
+	return k.changed || k.ended || now.Sub(k.exported) >= refresh
 }
 
 func (k *kept) idle(since time.Time) bool { return k.hit.Before(since) && !k.changed }
@@ -92,6 +104,7 @@ type Exporter struct {
 func export[V any, K interface {
 	snapshot() V
 	state() *kept
+	forget(*Aggregator)
 }](a *Aggregator, now time.Time, due []K, maxWeight int, weight func(*V) int, send func([]V) error) (first error) {
 	var batch []V
 	for len(due) > 0 {
@@ -113,10 +126,14 @@ func export[V any, K interface {
 		}
 		a.mu.Lock()
 		for _, k := range due[:n] {
-			if s := k.state(); err == nil {
-				s.exported, s.first = now, false
-			} else {
+			s := k.state()
+			switch {
+			case err != nil:
 				s.changed = true
+			case s.ended:
+				k.forget(a)
+			default:
+				s.exported, s.first = now, false
 			}
 		}
 		a.mu.Unlock()

@@ -67,6 +67,9 @@ func TestTriesCountByEndpoint(t *testing.T) {
 		t.Errorf("got %+v, want 2 tries over the bound of 9", got)
 	}
 	flushAll(t, a, start.Add(20*time.Minute))
+	if _, counters := flushAll(t, a, start.Add(21*time.Minute)); len(counters) != 12 || !counters[0].Ended {
+		t.Errorf("%d counters, want 12 that have ended", len(counters))
+	}
 	add(tryOf("10.0.0.9", 200)) // all is forgotten: there is room
-	f(21*time.Minute, map[string]uint64{"requests_total 10.0.0.9:8080 200-": 1, "failures_total 10.0.0.9:8080 ": 0})
+	f(22*time.Minute, map[string]uint64{"requests_total 10.0.0.9:8080 200-": 1, "failures_total 10.0.0.9:8080 ": 0})
 }

@@ -5,7 +5,7 @@ import (
 	"unique"
 )
 
-// Flush merges all streams and exports the series and counters that changed or are due. It returns the first error. One Flush at
+// Flush merges all streams and exports the series and counters that changed, are due, or have ended. It returns the first error. One Flush at
 // a time.
 func (a *Aggregator) Flush(now time.Time, to Exporter) error {
 	a.mergeStreams(now)
@@ -57,7 +57,7 @@ func (a *Aggregator) openStreams() []*Stream {
 	return streams
 }
 
-// sweep drops what was not needed for a while: idle series, their edges and authorities, old addresses, and what the
+// sweep ends and drops what was not needed for a while: idle series, their edges and authorities, old addresses, and what the
 // streams remember of these.
 func (a *Aggregator) sweep(now time.Time) {
 	a.mu.Lock()
@@ -78,9 +78,9 @@ func (a *Aggregator) sweep(now time.Time) {
 	a.swept = now
 	used := map[string]struct{}{}
 	clear(a.found)
-	for id, s := range a.series {
+	for _, s := range a.series {
 		if s.idle(since) {
-			delete(a.series, id)
+			s.ended = true
 			continue
 		}
 		used[s.key.service.Value().Host] = struct{}{}

@@ -240,7 +240,7 @@ func (a *Aggregator) sweepHops(since time.Time) {
 func (e *edge) lossOf(now time.Time) *float64 {
 	var sent, received uint64
 	for _, h := range e.hops {
-		if h.loss != nil && !h.loss.gone {
+		if h.loss != nil && !h.loss.gone && !h.loss.ended {
 			s, r := h.sum(now)
 			sent, received = sent+s, received+r
 		}

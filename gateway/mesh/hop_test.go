@@ -72,7 +72,11 @@ func (e *twoEnds) flush(after time.Duration) string {
 	for _, c := range counters {
 		l := Series{Labels: c.Labels}
 		if label(l, "destination_idc") != "" {
-			got[fmt.Sprint(c.Name[len("lockkeeper_edge_"):], " ", label(l, "source_workload"), "@", label(l, "idc"), " ", label(l, "destination_workload"), "@", label(l, "destination_idc"))] = fmt.Sprintf("%.4g", c.Value)
+			key := fmt.Sprint(c.Name[len("lockkeeper_edge_"):], " ", label(l, "source_workload"), "@", label(l, "idc"), " ", label(l, "destination_workload"), "@", label(l, "destination_idc"))
+			got[key] = fmt.Sprintf("%.4g", c.Value)
+			if c.Ended {
+				got[key] = "ended"
+			}
 		}
 	}
 	return fmt.Sprint(got)
@@ -114,11 +118,12 @@ func TestLoss(t *testing.T) {
 	}
 	f(75*time.Second, "map[loss_ratio"+hop+"0 received_total"+hop+"28]") // more was received than sent: no loss
 	e.server.Close()
-	f(80*time.Second, "map[]")
+	f(80*time.Second, "map[loss_ratio"+hop+"ended]")
 	if e.a.hops[hopKey{"web-v1", "default", "reviews-v1", "default", "idc-a", "idc-b"}].loss.gone == false {
 		t.Error("the destination's telemetry is lost, not its traffic: no ratio")
 	}
 	flushAll(t, e.a, e.start.Add(30*time.Minute))
+	flushAll(t, e.a, e.start.Add(31*time.Minute))
 	if len(e.a.hops) != 0 || len(e.a.counters) != 0 {
 		t.Errorf("%d hops and %d counters are left", len(e.a.hops), len(e.a.counters))
 	}

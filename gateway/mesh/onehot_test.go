@@ -40,6 +40,7 @@ func TestFlagsCountOneByOne(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	flushAll(t, a, start.Add(20*time.Minute))
+	flushAll(t, a, start.Add(21*time.Minute))
 	if len(a.edges) != 0 || len(a.counters) != 0 || a.flagCounters != 0 {
 		t.Errorf("%d edges, %d counters, %d of flags are left after the idle time", len(a.edges), len(a.counters), a.flagCounters)
 	}

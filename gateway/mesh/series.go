@@ -21,6 +21,7 @@ type Series struct {
 	Labels        []Label // shared: not to be changed
 	Start         time.Time
 	New           bool                            // exported for the first time: its zero at Start has to be written, too
+	Ended         bool                            // exported for the last time: it has no value any more
 	TCP           bool                            // of connections: Distributions are empty
 	Requests      uint64                          // of TCP: connections closed
 	Opened        uint64                          // TCP connections
@@ -39,9 +40,12 @@ type series struct {
 
 func (s *series) snapshot() Series {
 	out := s.Series
-	out.New = s.first
+	out.New, out.Ended = s.first, s.ended
 	return out
 }
+
+// forget drops a series that has ended. a.mu is held.
+func (s *series) forget(a *Aggregator) { delete(a.series, s.id) }
 
 // counts is what one stream has seen of a series since its last merge.
 type counts struct {
