@@ -137,6 +137,7 @@ func (c *Config) Validate() error {
 		labels := mesh.DroppableLabels()
 		check(slices.Contains(labels, name), "series::drop_labels: %q: must be one of %s", name, strings.Join(labels, ", "))
 	}
+	check(validPrefix(c.MetricPrefix), "metric_prefix: %q: must be letters, digits, _ and :, and not begin with a digit", c.MetricPrefix)
 	check(c.RequestsFrom == "als" || c.RequestsFrom == "stats", "requests_from: %q: must be als or stats", c.RequestsFrom)
 	if _, err := c.Stats.keep(); err != nil {
 		errs = append(errs, err)
@@ -145,4 +146,15 @@ func (c *Config) Validate() error {
 		check(reporter == "source" || reporter == "destination", "reporters::%s: %q: must be source or destination", name, reporter)
 	}
 	return errors.Join(append(errs, c.validateRecords()...)...)
+}
+
+// validPrefix tells whether what begins with prefix can be the name of a metric.
+func validPrefix(prefix string) bool {
+	for i, c := range prefix {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == ':'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
 }

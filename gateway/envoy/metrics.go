@@ -17,7 +17,7 @@ func newMetrics() (pmetric.Metrics, pmetric.MetricSlice) {
 	return metrics, scope.Metrics()
 }
 
-// metrics writes series as Istio's metric families, cumulative since each series' start. A new series comes with its zero.
+// metrics writes series as Istio's metric families, under names with the prefix that is configured, cumulative since each series' start. A new series comes with its zero.
 func (r *envoyReceiver) metrics(batch []mesh.Series, now time.Time) pmetric.Metrics {
 	metrics, families := newMetrics()
 	connections := 0
@@ -91,11 +91,11 @@ func flags(ended bool) pmetric.DataPointFlags {
 
 // addRequests writes the n series of a batch that are of requests.
 func (r *envoyReceiver) addRequests(families pmetric.MetricSlice, batch []mesh.Series, n int, at times) {
-	counter := addCounter(families, "istio_requests_total", n)
+	counter := addCounter(families, r.config.MetricPrefix+"istio_requests_total", n)
 	var histograms [3]pmetric.HistogramDataPointSlice
 	for i, name := range [...]string{"istio_request_duration_milliseconds", "istio_request_bytes", "istio_response_bytes"} {
 		family := families.AppendEmpty()
-		family.SetName(name)
+		family.SetName(r.config.MetricPrefix + name)
 		histogram := family.SetEmptyHistogram()
 		histogram.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
 		histograms[i] = histogram.DataPoints()
@@ -130,7 +130,7 @@ func (r *envoyReceiver) addConnections(families pmetric.MetricSlice, batch []mes
 	for i, name := range [...]string{
 		"istio_tcp_connections_opened_total", "istio_tcp_connections_closed_total", "istio_tcp_received_bytes_total", "istio_tcp_sent_bytes_total",
 	} {
-		counters[i] = addCounter(families, name, n)
+		counters[i] = addCounter(families, r.config.MetricPrefix+name, n)
 	}
 	for i := range batch {
 		s := &batch[i]

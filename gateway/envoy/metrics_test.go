@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,4 +106,30 @@ func TestTheEndOfASeriesHasNoValue(t *testing.T) {
 		"istio_tcp_connections_opened_total": 1, "istio_tcp_connections_closed_total": 1, "istio_tcp_received_bytes_total": 1, "istio_tcp_sent_bytes_total": 1,
 		"lockkeeper_a_total": 1, "lockkeeper_b": 1,
 	}, ended)
+}
+
+func TestWhereRequestsComeFrom(t *testing.T) {
+	failed := recorded(t)[:1]
+	for _, e := range failed[0].GetHttpLogs().GetLogEntry() {
+		e.CommonProperties.ResponseFlags = &accesslogdatav3.ResponseFlags{UpstreamConnectionFailure: true}
+	}
+	f := func(change func(*Config), want ...string) {
+		t.Helper()
+		sink := &consumertest.MetricsSink{}
+		r, client := start(t, sink, change)
+		require.NoError(t, send(t, client, failed))
+		require.NoError(t, r.Shutdown(t.Context()))
+		var names []string
+		for _, m := range sink.AllMetrics() {
+			for _, family := range m.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
+				if !slices.Contains(names, family.Name()) && !strings.HasPrefix(family.Name(), "lockkeeper_als_") {
+					names = append(names, family.Name())
+				}
+			}
+		}
+		require.Equal(t, want, names)
+	}
+	f(func(c *Config) { c.RequestsFrom = "stats" }, "lockkeeper_response_flags_total")
+	f(func(c *Config) { c.MetricPrefix = "lk_" }, "lk_istio_requests_total", "lk_istio_request_duration_milliseconds",
+		"lk_istio_request_bytes", "lk_istio_response_bytes", "lockkeeper_response_flags_total")
 }

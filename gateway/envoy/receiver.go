@@ -189,7 +189,12 @@ func (r *envoyReceiver) flush(ctx context.Context, now time.Time) error {
 func (r *envoyReceiver) flushEntries(ctx context.Context, now time.Time) error {
 	return r.aggregator.Flush(now, mesh.Exporter{
 		MaxWeight: requestBytes, SeriesWeight: weight, CounterWeight: counterWeight,
-		Series:   func(batch []mesh.Series) error { return r.consume(ctx, r.metrics(batch, now)) },
+		Series: func(batch []mesh.Series) error {
+			if r.config.RequestsFrom != "als" {
+				return nil // they come from the stats sink
+			}
+			return r.consume(ctx, r.metrics(batch, now))
+		},
 		Counters: func(batch []mesh.Counter) error { return r.consume(ctx, r.counters(batch, now)) },
 	})
 }

@@ -69,7 +69,7 @@ func (a *Aggregator) sweep(now time.Time) {
 		s.series = map[key]*counts{} // not cleared: a map does not shrink
 		s.learned = map[uint64]unique.Handle[Peer]{}
 		s.services = map[string]unique.Handle[Service]{} // their hosts are to be asked for again
-		clear(s.fars)
+		s.fars = map[uint64]far{}
 		s.mu.Unlock()
 	}
 	since := now.Add(-a.options.Idle)
@@ -77,7 +77,7 @@ func (a *Aggregator) sweep(now time.Time) {
 	defer a.mu.Unlock()
 	a.swept = now
 	used := map[string]struct{}{}
-	clear(a.found)
+	a.found = map[key]*series{}
 	for _, s := range a.series {
 		if s.idle(since) {
 			s.ended = true
