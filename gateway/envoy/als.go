@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -69,6 +70,7 @@ func (r *envoyReceiver) accessLogs(grpcStream grpc.ServerStream) error {
 			}
 			stream = r.aggregator.Open(node)
 			source = newTapped(kindALS, &node, m.bytes)
+			defer r.senders.open(grpcStream.Context(), kindALS, &node, time.Now())() // once for the stream
 		}
 		r.taps.see(source, m.bytes)
 		if err := stream.Add(m.bytes); err != nil {

@@ -54,6 +54,7 @@ type envoyReceiver struct {
 	tails      *live
 	taps       taps
 	recordings *live
+	senders    senders
 
 	refusedStats atomic.Int64 // the same of stats
 
@@ -127,6 +128,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 			console.Handle("GET /api/v1/edges", http.HandlerFunc(r.edges))
 			console.Handle("GET /api/v1/tail", http.HandlerFunc(r.tailEntries))
 			console.Handle("GET /api/v1/record", http.HandlerFunc(r.recordMessages))
+			console.Handle("GET /api/v1/doctor", http.HandlerFunc(r.examine))
 			console.Handle("GET /api/v1/cardinality", http.HandlerFunc(r.cardinality))
 		}
 		if s, ok := extension.(metricStorage); ok {
