@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -19,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"google.golang.org/grpc"
 
 	"github.com/lockkeeper/lockkeeper/gateway/envoy"
 )
@@ -160,7 +162,14 @@ func TestReplayMistakes(t *testing.T) {
 	f(1, "holds neither access logs nor stats", nil)
 	f(1, "not a recording", []byte{0xff, 0xff, 0xff, 0xff, 1})
 	f(1, "start one with `lockkeeper run`, or give --address", whole, "--address", freeAddress(t))
-	f(1, "takes no stats", whole, "--kind", "stats")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := grpc.NewServer() // of something else
+	go func() { _ = other.Serve(listener) }()
+	defer other.Stop()
+	f(1, "takes no als: is it a gateway's Envoy sink?", whole, "--address", listener.Addr().String())
 	f(1, "--ca", whole, "--ca", "testdata/none")
 	f(1, "holds no certificate", whole, "--ca", "testdata/secret")
 	f(2, "must be als or stats", whole, "--kind", "logs")

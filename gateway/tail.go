@@ -50,7 +50,7 @@ Envoys saw has two lines, one of each reporter. It goes on until Ctrl-C, or unti
 			if limit > 0 {
 				query.Set("limit", strconv.Itoa(limit))
 			}
-			return follow(cmd.Context(), &gateway, query, asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return follow(cmd.Context(), &gateway, query, limit, asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
 	}
 	cmd.Flags().StringVar(&app, "app", "", "only requests from or to this `APP`")
@@ -78,8 +78,8 @@ type tailed struct {
 	Error                   string
 }
 
-// follow shows lines until the gateway ends them or the context does, which is no error.
-func follow(ctx context.Context, gateway *remote, query url.Values, asJSON bool, out, notes io.Writer) error {
+// follow shows lines until the limit is reached, unless it is 0, or the context ends, which is no error.
+func follow(ctx context.Context, gateway *remote, query url.Values, limit int, asJSON bool, out, notes io.Writer) error {
 	response, err := gateway.get(ctx, "/api/v1/tail", query)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -89,35 +89,41 @@ func follow(ctx context.Context, gateway *remote, query url.Values, asJSON bool,
 	}
 	defer response.Body.Close()
 	lines := bufio.NewReader(response.Body)
-	for {
+	for shown := 0; ; {
 		line, err := lines.ReadBytes('\n')
 		switch {
-		case ctx.Err() != nil || errors.Is(err, io.EOF) && len(line) == 0:
+		case ctx.Err() != nil || errors.Is(err, io.EOF) && limit > 0 && shown == limit:
 			return nil
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("the gateway at %s has ended the tail: it stops, or it reloads", gateway.url)
 		case err != nil:
 			return fmt.Errorf("the gateway at %s went away: %w", gateway.url, err)
 		}
-		if err := show(line, asJSON, out, notes); err != nil {
+		entry, err := show(line, asJSON, out, notes)
+		if err != nil {
 			return err
+		}
+		if entry {
+			shown++
 		}
 	}
 }
 
-func show(line []byte, asJSON bool, out, notes io.Writer) error {
-	if asJSON {
-		_, err := out.Write(line)
-		return err
-	}
+// show shows a line; entry is false of one that tells of dropped ones.
+func show(line []byte, asJSON bool, out, notes io.Writer) (entry bool, err error) {
 	var t tailed
 	if err := json.Unmarshal(line, &t); err != nil {
-		return fmt.Errorf("not a line of a tail: %w", err)
+		return false, fmt.Errorf("not a line of a tail: %w", err)
 	}
-	if t.Dropped > 0 {
-		_, err := fmt.Fprintf(notes, "%d lines were too many to show: narrow the filter\n", t.Dropped)
-		return err
+	switch {
+	case asJSON:
+		_, err = out.Write(line)
+	case t.Dropped > 0:
+		_, err = fmt.Fprintf(notes, "%d lines were too many to show: narrow the filter\n", t.Dropped)
+	default:
+		_, err = fmt.Fprintln(out, printable(t.text()))
 	}
-	_, err := fmt.Fprintln(out, printable(t.text()))
-	return err
+	return t.Dropped == 0, err
 }
 
 // text is one line for people.

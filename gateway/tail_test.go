@@ -34,14 +34,14 @@ const tailLines = `{"time":"2026-11-21T10:00:00Z","labels":{"reporter":"source",
 
 func TestTail(t *testing.T) {
 	address := consoleOf(t, "/api/v1/tail", tailLines)
-	code, out, notes := call(t, "tail", "--url", address)
+	code, out, notes := call(t, "tail", "--url", address, "-n", "2")
 	if code != 0 || !strings.Contains(out, "source idc1 web/v1 → api-v2 GET /a?[2Jb 503 UF,URX 12.3ms\n") ||
 		!strings.Contains(out, "destination idc2 unknown → unknown TCP 3 B in, 4 B out 0 - 1.0ms\n") ||
 		notes != "7 lines were too many to show: narrow the filter\n" {
 		t.Errorf("%d\n%s%s", code, out, notes)
 	}
-	code, out, _ = call(t, "tail", "--url", address, "-o", "json", "--app", "web", "--flag", "UF", "--idc", "idc1", "--node", "n1", "--errors", "-n", "3")
-	if want := strings.ReplaceAll(tailLines, "QUERY", "app=web&errors=true&flag=UF&idc=idc1&limit=3&node=n1"); code != 0 || out != want {
+	code, out, _ = call(t, "tail", "--url", address, "-o", "json", "--app", "web", "--flag", "UF", "--idc", "idc1", "--node", "n1", "--errors", "-n", "2")
+	if want := strings.ReplaceAll(tailLines, "QUERY", "app=web&errors=true&flag=UF&idc=idc1&limit=2&node=n1"); code != 0 || out != want {
 		t.Errorf("%d\n%s", code, out)
 	}
 }
@@ -58,6 +58,7 @@ func TestTailMistakes(t *testing.T) {
 	f(1, "start one with `lockkeeper run`, or give --url", "--url", "http://"+freeAddress(t))
 	f(1, "does that gateway have the receiver envoy", "--url", address+"/elsewhere")
 	f(1, "not a line of a tail", "--url", address)
+	f(1, "has ended the tail: it stops, or it reloads", "--url", consoleOf(t, "/api/v1/tail", tailLines))
 	f(2, "must be like http://localhost:7070", "--url", "localhost:7070")
 	f(2, "must be text or json", "-o", "yaml")
 	f(2, "must not be negative", "-n", "-1")

@@ -12,7 +12,10 @@ import (
 
 	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/lockkeeper/lockkeeper/gateway/mesh"
@@ -237,3 +240,32 @@ func (c *counting) want(failed bool) bool {
 	return failed || !c.onlyFailed
 }
 func (c *counting) see(*mesh.Observed) { c.seen++ }
+
+func TestLiveMetrics(t *testing.T) {
+	telemetry := componenttest.NewTelemetry()
+	set := receivertest.NewNopSettings(NewFactory().Type())
+	set.TelemetrySettings = telemetry.NewTelemetrySettings()
+	r, err := newReceiver(set, defaultConfig())
+	require.NoError(t, err)
+	r.telemetry, err = r.observe()
+	require.NoError(t, err)
+	r.tails.dropped.Add(3)
+	r.recordings.refused.Add(2)
+	f := func(name, what string, want int64) {
+		t.Helper()
+		m, err := telemetry.GetMetric(name)
+		require.NoError(t, err)
+		for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+			if value, _ := p.Attributes.Value("what"); value.AsString() == what {
+				require.Equal(t, want, p.Value)
+				return
+			}
+		}
+		t.Errorf("no %s of %s", name, what)
+	}
+	f("lockkeeper_live_dropped_total", "tail", 3)
+	f("lockkeeper_live_dropped_total", "record", 0)
+	f("lockkeeper_live_refused_total", "record", 2)
+	require.NoError(t, r.Shutdown(t.Context()))
+	require.NoError(t, telemetry.Shutdown(t.Context()))
+}
