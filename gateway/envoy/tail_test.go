@@ -247,8 +247,10 @@ func TestLiveMetrics(t *testing.T) {
 	set.TelemetrySettings = telemetry.NewTelemetrySettings()
 	r, err := newReceiver(set, defaultConfig())
 	require.NoError(t, err)
-	r.telemetry, err = r.observe()
+	r.recorder = newRecorder(r)
+	registration, err := r.observe(set.MeterProvider.Meter("test"))
 	require.NoError(t, err)
+	r.telemetry = append(r.telemetry, registration)
 	r.tails.dropped.Add(3)
 	r.recordings.refused.Add(2)
 	f := func(name, what string, want int64) {
