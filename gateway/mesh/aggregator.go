@@ -92,9 +92,8 @@ func New(o Options, now time.Time) *Aggregator {
 func (a *Aggregator) Open(n Node) *Stream {
 	s := &Stream{
 		aggregator: a, node: n, own: unique.Make(n.peer), idc: unique.Make(n.IDC),
-		series: map[key]*counts{}, peers: map[uint64]unique.Handle[Peer]{}, services: map[string]unique.Handle[Service]{},
-		texts: map[string]unique.Handle[string]{}, tries: map[try]uint64{}, fars: map[uint64]far{}, learned: map[uint64]unique.Handle[Peer]{},
-		raw: [2]rawPeers{{peers: map[uint64]unique.Handle[Peer]{}}, {peers: map[uint64]unique.Handle[Peer]{}}},
+		series: map[key]*counts{}, services: map[string]unique.Handle[Service]{},
+		texts: map[string]unique.Handle[string]{}, tries: map[try]uint64{}, fars: map[uint64]far{},
 	}
 	s.unknown.peer, s.unknown.principal = unique.Make(Peer{}), unique.Make(Unknown)
 	for i, v := range n.peer {

@@ -37,7 +37,7 @@ func (k endpointKey) labels() []Label {
 // try counts one UpstreamEnd entry: what one host answered to one try of a request. s.mu is held.
 func (s *Stream) try(e *entry) {
 	k, ok := s.key(e)
-	if !ok {
+	if !ok || !e.readUpstream() {
 		s.stats.Malformed++
 		return
 	}

@@ -1,27 +1,27 @@
 package mesh
 
-import "bytes"
-
 // entry is what is read of one HTTPAccessLogEntry. Slices alias the received bytes. The zero value of a field means
 // that Envoy did not send it.
 type entry struct {
-	logType                 int32 // envoy.data.accesslog.v3.AccessLogType
-	tcp, intermediate       bool
-	code, attempts          uint32 // attempts: upstream_request_attempt_count
-	flags                   Flags
-	start, duration, lastTx duration // since the epoch; of all; to the last byte to downstream
-	received, sent          uint64   // downstream wire bytes; of TCP the payload's, if told
+	logType           int32 // envoy.data.accesslog.v3.AccessLogType
+	tcp, intermediate bool
+	code, attempts    uint32 // attempts: upstream_request_attempt_count
+	flags             Flags
+	start, duration   duration // since the epoch; of all
+	received, sent    uint64   // downstream wire bytes; of TCP the payload's, if told
 
 	cluster, route, authority, details []byte
 	contentType                        []byte // request header
 	grpcHeader, grpcTrailer            []byte // grpc-status
-	upstream                           address
 	streamID                           []byte // of a request or connection, in all of its entries
 
-	later             struct{ local, remote, tls []byte } // not read yet
-	local             address                             // readLocal: where the downstream connection was accepted
-	remote            address                             // readRemote: who opened it
-	peerSAN, localSAN []byte                              // readTLS: first URI SAN of its certificates
+	later             struct{ upstream, local, remote, tls, lastTx []byte } // not read yet
+	upstream          address                                               // readUpstream: who was asked
+	upstreamHash      uint64                                                // of later.upstream; 0: not known yet
+	local             address                                               // readLocal: where the downstream connection was accepted
+	remote            address                                               // readRemote: who opened it
+	peerSAN, localSAN []byte                                                // readTLS: first URI SAN of its certificates
+	lastTx            duration                                              // readLastTx: time_to_last_downstream_tx_byte, if duration is not set
 
 	reporter    []byte // custom tag
 	service     []byte // custom tag destination_service
@@ -29,136 +29,165 @@ type entry struct {
 	destination side
 }
 
-// side is what the entry says of one end of the request, strongest source first: filter state, dynamic metadata, tags.
-type side struct {
-	state     []byte // value of the filter state object's Any
-	stateKind stateKind
-	meta      []byte // Struct from dynamic metadata
-	tags      attributes
-	tagged    bool // tags has at least one
-}
-
-func (s *side) empty() bool { return len(s.state) == 0 && len(s.meta) == 0 && !s.tagged }
-
-type stateKind uint8
-
-const (
-	stateOther stateKind = iota
-	stateStruct
-	stateString
-)
-
 // unmarshal reads an HTTPAccessLogEntry into the zero entry e. It returns false when b is malformed.
 func (e *entry) unmarshal(b []byte) bool {
-	c, ok := cursor{b: b}, true
-	for c.next() {
-		switch c.tag {
-		case 1<<3 | length:
-			ok = e.common(c.sub()) && ok
-		case 3<<3 | length:
-			ok = e.request(c.sub()) && ok
-		case 4<<3 | length:
-			ok = e.response(c.sub()) && ok
+	for i := 0; i < len(b); {
+		tag, v, next := field(b, i)
+		if next < 0 {
+			return false
 		}
+		ok := true
+		switch tag {
+		case 1<<3 | length:
+			ok = e.common(b[v:next])
+		case 3<<3 | length:
+			ok = e.request(b[v:next])
+		case 4<<3 | length:
+			ok = e.response(b[v:next])
+		}
+		if !ok {
+			return false
+		}
+		i = next
 	}
-	return ok && !c.bad
+	return true
 }
 
 func (e *entry) common(b []byte) bool {
-	c, ok := cursor{b: b}, true
-	for c.next() {
-		switch c.tag {
-		case 3<<3 | length:
-			ok = once(&e.later.local, c.sub()) && ok
-		case 4<<3 | length:
-			ok = once(&e.later.tls, c.sub()) && ok
-		case 5<<3 | length:
-			ok = e.start.unmarshal(c.sub()) && ok
-		case 12<<3 | length:
-			ok = e.lastTx.unmarshal(c.sub()) && ok
-		case 13<<3 | length:
-			ok = e.upstream.unmarshal(c.sub()) && ok
-		case 15<<3 | length:
-			e.cluster = c.sub()
-		case 16<<3 | length:
-			ok = e.flags.walkFlags(c.sub()) && ok
-		case 17<<3 | length:
-			ok = e.metadata(c.sub()) && ok
-		case 19<<3 | length:
-			e.route = c.sub()
-		case 20<<3 | length:
-			ok = once(&e.later.remote, c.sub()) && ok
-		case 21<<3 | length:
-			ok = e.filterState(c.sub()) && ok
-		case 22<<3 | length:
-			ok = e.customTag(c.sub()) && ok
-		case 23<<3 | length:
-			ok = e.duration.unmarshal(c.sub()) && ok
-		case 24<<3 | varint:
-			e.attempts = uint32(c.val)
-		case 26<<3 | length:
-			e.streamID = c.sub()
-		case 27<<3 | varint:
-			e.intermediate = c.val != 0
-		case 29<<3 | varint:
-			e.sent = c.val
-		case 30<<3 | varint:
-			e.received = c.val
-		case 33<<3 | varint:
-			e.logType = int32(c.val)
+	for i := 0; i < len(b); {
+		tag, v, next := field(b, i)
+		if next < 0 {
+			return false
+		}
+		i = next
+		if tag&7 == varint {
+			switch tag >> 3 {
+			case 24:
+				e.attempts = uint32(v)
+			case 27:
+				e.intermediate = v != 0
+			case 29:
+				e.sent = v
+			case 30:
+				e.received = v
+			case 33:
+				e.logType = int32(v)
+			}
+		} else if tag&7 == length && !e.commonMessage(tag>>3, b[v:next:next]) {
+			return false
 		}
 	}
-	return ok && !c.bad
+	return e.duration.set || e.readLastTx()
+}
+
+// commonMessage reads one length-delimited field of AccessLogCommon.
+func (e *entry) commonMessage(number uint32, b []byte) bool {
+	switch number {
+	case 3:
+		return once(&e.later.local, b)
+	case 4:
+		return once(&e.later.tls, b)
+	case 5:
+		return e.start.unmarshal(b)
+	case 12:
+		return once(&e.later.lastTx, b)
+	case 13:
+		return once(&e.later.upstream, b)
+	case 15:
+		e.cluster = b
+	case 16:
+		return e.flags.walkFlags(b)
+	case 17:
+		return e.metadata(b)
+	case 19:
+		e.route = b
+	case 20:
+		return once(&e.later.remote, b)
+	case 21:
+		return e.filterState(b)
+	case 22:
+		return e.customTag(b)
+	case 23:
+		return e.duration.unmarshal(b)
+	case 26:
+		e.streamID = b
+	}
+	return true
 }
 
 func (e *entry) request(b []byte) bool {
-	c, ok := cursor{b: b}, true
-	for c.next() {
-		switch c.tag {
+	for i := 0; i < len(b); {
+		tag, v, next := field(b, i)
+		if next < 0 {
+			return false
+		}
+		i = next
+		switch tag {
 		case 3<<3 | length:
-			e.authority = c.sub()
+			e.authority = b[v:next:next]
 		case 13<<3 | length:
-			k, v, good := mapEntry(c.sub())
-			if ok = good && ok; string(k) == "content-type" {
-				e.contentType = v
+			key, value, ok := mapEntry(b[v:next])
+			if !ok {
+				return false
+			}
+			if string(key) == "content-type" {
+				e.contentType = value
 			}
 		}
 	}
-	return ok && !c.bad
+	return true
 }
 
 func (e *entry) response(b []byte) bool {
-	c, ok := cursor{b: b}, true
-	for c.next() {
-		switch c.tag {
+	for i := 0; i < len(b); {
+		tag, v, next := field(b, i)
+		if next < 0 {
+			return false
+		}
+		i = next
+		switch tag {
 		case 1<<3 | length:
-			code := cursor{b: c.sub()}
-			for code.next() {
-				if code.tag == 1<<3|varint {
-					e.code = uint32(code.val)
+			if !e.responseCode(b[v:next]) {
+				return false
+			}
+		case 4<<3 | length, 5<<3 | length:
+			key, value, ok := mapEntry(b[v:next])
+			if !ok {
+				return false
+			}
+			if string(key) == "grpc-status" {
+				if tag == 4<<3|length {
+					e.grpcHeader = value
+				} else {
+					e.grpcTrailer = value
 				}
 			}
-			ok = ok && !code.bad
-		case 4<<3 | length:
-			k, v, good := mapEntry(c.sub())
-			if ok = good && ok; string(k) == "grpc-status" {
-				e.grpcHeader = v
-			}
-		case 5<<3 | length:
-			k, v, good := mapEntry(c.sub())
-			if ok = good && ok; string(k) == "grpc-status" {
-				e.grpcTrailer = v
-			}
 		case 6<<3 | length:
-			e.details = c.sub()
+			e.details = b[v:next:next]
 		}
 	}
-	return ok && !c.bad
+	return true
 }
 
-// readLocal, readRemote and readTLS read what most entries are understood without. They return false when it is malformed.
-func (e *entry) readLocal() bool  { return e.local.unmarshal(e.later.local) }
-func (e *entry) readRemote() bool { return e.remote.unmarshal(e.later.remote) }
+func (e *entry) responseCode(b []byte) bool {
+	if len(b) == 3 && b[0] == 1<<3|varint && b[1] >= 0x80 && b[2] < 0x80 { // 128 and above, as they all are
+		e.code = uint32(b[1]&0x7f) | uint32(b[2])<<7
+		return true
+	}
+	c := cursor{b: b}
+	for c.next() {
+		if c.tag == 1<<3|varint {
+			e.code = uint32(c.val)
+		}
+	}
+	return !c.bad
+}
+
+// readUpstream and so on read what most entries are understood without. They return false when it is malformed.
+func (e *entry) readUpstream() bool { return e.upstream.unmarshal(e.later.upstream) }
+func (e *entry) readLocal() bool    { return e.local.unmarshal(e.later.local) }
+func (e *entry) readRemote() bool   { return e.remote.unmarshal(e.later.remote) }
+func (e *entry) readLastTx() bool   { return e.later.lastTx == nil || e.lastTx.unmarshal(e.later.lastTx) }
 
 func (e *entry) readTLS() bool {
 	c, ok := cursor{b: e.later.tls}, true
@@ -194,107 +223,4 @@ func firstURI(b []byte, san *[]byte) bool {
 		}
 	}
 	return !c.bad
-}
-
-func (e *entry) filterState(b []byte) bool {
-	key, value, ok := mapEntry(b)
-	s := e.peer(key)
-	if !ok || s == nil {
-		return ok
-	}
-	s.state, s.stateKind = nil, stateOther
-	c := cursor{b: value}
-	for c.next() {
-		switch c.tag {
-		case 1<<3 | length:
-			switch name := c.sub(); string(name[bytes.LastIndexByte(name, '/')+1:]) {
-			case "google.protobuf.Struct":
-				s.stateKind = stateStruct
-			case "google.protobuf.StringValue":
-				s.stateKind = stateString
-			default:
-				s.stateKind = stateOther
-			}
-		case 2<<3 | length:
-			s.state = c.sub()
-		}
-	}
-	return !c.bad
-}
-
-// metadata looks for the Structs upstream_peer and downstream_peer under the namespace istio.peer.
-func (e *entry) metadata(b []byte) bool {
-	c := cursor{b: b}
-	for c.next() {
-		if c.tag != 1<<3|length {
-			continue
-		}
-		namespace, fields, ok := mapEntry(c.sub())
-		if !ok {
-			return false
-		}
-		if string(namespace) != "istio.peer" {
-			continue
-		}
-		e.source.meta, e.destination.meta = nil, nil
-		f := cursor{b: fields}
-		for f.next() {
-			if f.tag != 1<<3|length {
-				continue
-			}
-			key, value, ok := mapEntry(f.sub())
-			if !ok {
-				return false
-			}
-			if s := e.peer(key); s != nil {
-				s.meta = nil
-				if v, ok := parseValue(value); !ok {
-					return false
-				} else if v.kind == valueStruct {
-					s.meta = v.bytes
-				}
-			}
-		}
-		if f.bad {
-			return false
-		}
-	}
-	return !c.bad
-}
-
-// peer maps Istio's name of a peer object to the side it describes: the upstream is the destination.
-func (e *entry) peer(key []byte) *side {
-	switch string(key) {
-	case "upstream_peer":
-		return &e.destination
-	case "downstream_peer":
-		return &e.source
-	}
-	return nil
-}
-
-func (e *entry) customTag(b []byte) bool {
-	key, value, ok := mapEntry(b)
-	if !ok {
-		return false
-	}
-	name := key
-	s := &e.source
-	switch {
-	case bytes.HasPrefix(key, []byte("source_")):
-		name = key[len("source_"):]
-	case bytes.HasPrefix(key, []byte("destination_")):
-		name, s = key[len("destination_"):], &e.destination
-	case string(key) == "reporter":
-		e.reporter = value
-		return true
-	default:
-		return true
-	}
-	if i := tagAttribute(name); i >= 0 {
-		s.tags[i], s.tagged = value, true
-	} else if s == &e.destination && string(name) == "service" {
-		e.service = value
-	}
-	return true
 }

@@ -10,27 +10,27 @@ type far struct {
 
 // farOf tells the IDC of the other end of a request, by its address: that of the reporter where it is not known.
 func (s *Stream) farOf(k *key, e *entry) unique.Handle[string] {
-	var at *address
-	switch k.reporter {
-	case reporterSource:
-		at = &e.upstream
-	case reporterDestination:
-		if at = &e.remote; !e.readRemote() {
-			return s.idc
-		}
+	var hash uint64
+	source := k.reporter == reporterSource
+	switch {
+	case source && len(e.later.upstream) > 0:
+		hash = s.upstreamHash(e)
+	case k.reporter == reporterDestination && e.readRemote() && e.remote.socket && len(e.remote.ip) > 0:
+		hash = s.hash(e.remote.ip)
 	default:
 		return s.idc
 	}
-	if !at.socket || len(at.ip) == 0 {
-		return s.idc
-	}
-	hash := s.hash(at.ip)
 	known, ok := s.fars[hash]
 	if generation := s.aggregator.addresses.generation.Load(); !ok || known.idc == (unique.Handle[string]{}) && known.generation != generation {
+		known = far{generation: generation}
+		if !source {
+			known.idc = s.aggregator.addresses.idc(e.remote.ip)
+		} else if e.readUpstream() && e.upstream.socket && len(e.upstream.ip) > 0 {
+			known.idc = s.aggregator.addresses.idc(e.upstream.ip)
+		}
 		if len(s.fars) >= maxStreamAddrs {
 			clear(s.fars)
 		}
-		known = far{s.aggregator.addresses.idc(at.ip), generation}
 		s.fars[hash] = known
 	}
 	if known.idc == (unique.Handle[string]{}) {

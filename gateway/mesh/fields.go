@@ -16,18 +16,28 @@ func (d duration) milliseconds() float64 {
 // time is the timestamp whose fields are d's.
 func (d duration) time() time.Time { return time.Unix(d.seconds, int64(d.nanos)) }
 
+// unmarshal reads a google.protobuf.Duration or Timestamp.
 func (d *duration) unmarshal(b []byte) bool {
-	c := cursor{b: b}
 	d.set = true
-	for c.next() {
-		switch c.tag {
-		case 1<<3 | varint:
-			d.seconds = int64(c.val)
-		case 2<<3 | varint:
-			d.nanos = int32(c.val)
+	for i := 0; i < len(b); {
+		var v uint64
+		switch tag := b[i]; tag {
+		case 1<<3 | varint, 2<<3 | varint:
+			if v, i = uvarint(b, i+1); i < 0 {
+				return false
+			}
+			if tag == 1<<3|varint {
+				d.seconds = int64(v)
+			} else {
+				d.nanos = int32(v)
+			}
+		default:
+			if _, _, i = field(b, i); i < 0 {
+				return false
+			}
 		}
 	}
-	return !c.bad
+	return true
 }
 
 type address struct {
@@ -78,21 +88,25 @@ func once(to *[]byte, b []byte) bool {
 
 // mapEntry splits an entry of a protobuf map with string keys and length-delimited values.
 func mapEntry(b []byte) (key, value []byte, ok bool) {
-	c := cursor{b: b}
 	seen := false
-	for c.next() {
-		switch c.tag {
+	for i := 0; i < len(b); {
+		tag, v, next := field(b, i)
+		if next < 0 {
+			return nil, nil, false
+		}
+		i = next
+		switch tag {
 		case 1<<3 | length:
-			key = c.sub()
+			key = b[v:next:next]
 		case 2<<3 | length:
 			// Two values of one entry would have to be merged. No encoder writes that.
 			if seen {
 				return nil, nil, false
 			}
-			value, seen = c.sub(), true
+			value, seen = b[v:next:next], true
 		}
 	}
-	return key, value, !c.bad
+	return key, value, true
 }
 
 // A google.protobuf.Value: its kind and, of a string or a struct, the bytes.

@@ -84,7 +84,7 @@ func (p *passed) add(e *entry, reporter reporter) {
 // tries is how often a request or connection reached for a host.
 func (e *entry) tries() uint32 {
 	switch {
-	case !e.upstream.socket || len(e.upstream.ip) == 0:
+	case len(e.later.upstream) == 0:
 		return 0
 	case e.tcp:
 		return 1

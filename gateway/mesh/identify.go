@@ -2,18 +2,8 @@ package mesh
 
 import "unique"
 
-// rawPeers remembers peers by the hash of the bytes that described them. Envoy's encoder may write a Struct's fields in any
-// order, so it switches itself off when that does not pay.
-type rawPeers struct {
-	peers        map[uint64]unique.Handle[Peer]
-	hits, misses uint32
-}
-
-const rawTrial = 4096 // lookups before the first judgement
-
-func (r *rawPeers) off() bool { return r.misses > rawTrial && r.hits < r.misses }
-
-// peer tells who is on one side: what the entry says of it and, on the own side, what the node says.
+// peer tells who is on one side: what the entry says of it and, on the own side, what the node says. Peers are remembered by a
+// hash of the bytes that describe them, so that these are parsed once.
 func (s *Stream) peer(sd *side, own bool) (unique.Handle[Peer], bool) {
 	if sd.empty() {
 		if own {
@@ -21,48 +11,86 @@ func (s *Stream) peer(sd *side, own bool) (unique.Handle[Peer], bool) {
 		}
 		return s.unknown.peer, true
 	}
-	var raw []byte // set if one Struct says it all
-	switch {
-	case sd.tagged:
-	case len(sd.meta) == 0:
-		raw = sd.state
-	case len(sd.state) == 0:
-		raw = sd.meta
-	}
-	cache := &s.raw[0]
-	if own {
-		cache = &s.raw[1] // what the node adds is the same for all
-	}
-	if raw == nil || cache.off() {
-		return s.parsePeer(sd, own)
-	}
-	hash := s.hash(raw)
-	if known, ok := cache.peers[hash]; ok {
-		cache.hits++
-		return known, true
-	}
-	cache.misses++
-	peer, ok := s.parsePeer(sd, own)
-	if ok {
-		if len(cache.peers) >= maxStreamPeers {
-			clear(cache.peers)
+	hash, cacheable := s.sideHash(sd, own)
+	if cacheable {
+		if known, ok := s.raw[hash]; ok {
+			return known, true
 		}
-		cache.peers[hash] = peer
+	}
+	peer, unambiguous, ok := s.parsePeer(sd, own)
+	if ok && cacheable && unambiguous {
+		if s.raw == nil {
+			s.raw = map[uint64]unique.Handle[Peer]{}
+		} else if len(s.raw) >= maxStreamPeers {
+			clear(s.raw)
+		}
+		s.raw[hash] = peer
 	}
 	return peer, ok
 }
 
-func (s *Stream) parsePeer(sd *side, own bool) (unique.Handle[Peer], bool) {
+// sideHash is the same for whatever order the fields of a side's Structs are in: Envoy's encoder writes a map in any order.
+// It is 64 bits long and seeded anew in each process, so that nobody can make two sides collide; with 1,024 remembered, one of
+// 2^54 lookups of a new side meets another's hash. It is not to be cached when ok is false.
+func (s *Stream) sideHash(sd *side, own bool) (hash uint64, ok bool) {
+	const odd = 0x9e3779b97f4a7c15
+	hash, ok = s.structHash(sd.state, sd.stateKind)
+	hash = hash*odd + uint64(sd.stateKind)
+	if own { // what the node adds is the same for all
+		hash = ^hash
+	}
+	if len(sd.meta) > 0 && ok {
+		var meta uint64
+		meta, ok = s.structHash(sd.meta, stateStruct)
+		hash = hash*odd + meta
+	}
+	if sd.tagged {
+		for _, v := range sd.tags {
+			hash = hash*odd + s.hash(v)
+		}
+	}
+	return hash, ok
+}
+
+// structHash sums the hashes of a Struct's fields, each as it is encoded: key and value. The name of a pod is left out: no label
+// comes from it. A StringValue is hashed as well: it looks like a Struct of one field.
+func (s *Stream) structHash(b []byte, kind stateKind) (sum uint64, ok bool) {
+	for len(b) > 0 {
+		var of []byte
+		if len(b) > 2 && b[0] == 1<<3|length && int(b[1]) < min(0x80, len(b)-1) { // as they nearly all are
+			of, b = b[2:2+int(b[1])], b[2+int(b[1]):]
+		} else {
+			tag, v, next := field(b, 0)
+			if next < 0 || tag != 1<<3|length {
+				return 0, false
+			}
+			of, b = b[v:next], b[next:]
+		}
+		if kind != stateStruct || !isName(of) {
+			sum += s.hash(of)
+		}
+	}
+	return sum, true
+}
+
+// isName tells whether a field of a Struct has the key name, once, and one value behind it.
+func isName(b []byte) bool {
+	return len(b) >= 8 && string(b[:7]) == "\x0a\x04name\x12" && b[7] < 0x80 && len(b) == 8+int(b[7])
+}
+
+// parsePeer reads a side. It is ambiguous when a key is there twice: then it matters which is the last.
+func (s *Stream) parsePeer(sd *side, own bool) (peer unique.Handle[Peer], unambiguous, ok bool) {
 	var a attributes
-	if !a.add(sd) {
-		return unique.Handle[Peer]{}, false
+	if unambiguous, ok = a.add(sd); !ok {
+		return peer, false, false
 	}
 	if own {
 		for i, v := range s.ownRaw {
 			a.set(i, v)
 		}
 	}
-	return s.intern(&a)
+	peer, ok = s.intern(&a)
+	return peer, unambiguous, ok
 }
 
 // intern finds the one Peer for attributes, whatever order or form they came in.
@@ -78,7 +106,9 @@ func (s *Stream) intern(a *attributes) (unique.Handle[Peer], bool) {
 	if !ok {
 		return unique.Handle[Peer]{}, false
 	}
-	if len(s.peers) >= maxStreamPeers {
+	if s.peers == nil {
+		s.peers = map[uint64]unique.Handle[Peer]{}
+	} else if len(s.peers) >= maxStreamPeers {
 		clear(s.peers)
 	}
 	h := unique.Make(p)
@@ -91,24 +121,7 @@ func (s *Stream) intern(a *attributes) (unique.Handle[Peer], bool) {
 func (s *Stream) byAddress(k *key, e *entry) {
 	switch k.reporter {
 	case reporterSource:
-		if !e.upstream.socket || len(e.upstream.ip) == 0 {
-			return
-		}
-		if !identified(k.destination, s.unknown.peer) {
-			if p, ok := s.aggregator.addresses.lookup(e.upstream); ok {
-				k.destination = p
-			}
-			return
-		}
-		hash := s.hash(e.upstream.ip) + uint64(e.upstream.port)
-		if s.learned[hash] == k.destination {
-			return
-		}
-		if len(s.learned) >= maxStreamAddrs {
-			clear(s.learned)
-		}
-		s.learned[hash] = k.destination
-		s.aggregator.addresses.learn(e.upstream, k.destination)
+		s.byUpstream(k, e)
 	case reporterDestination:
 		if !identified(k.source, s.unknown.peer) && e.readRemote() && e.remote.socket {
 			if p, ok := s.aggregator.addresses.lookup(address{ip: e.remote.ip, socket: true}); ok {
@@ -116,6 +129,38 @@ func (s *Stream) byAddress(k *key, e *entry) {
 			}
 		}
 	}
+}
+
+func (s *Stream) byUpstream(k *key, e *entry) {
+	named := identified(k.destination, s.unknown.peer)
+	hash := s.upstreamHash(e)
+	if len(e.later.upstream) == 0 || named && s.learned[hash] == k.destination {
+		return
+	}
+	if !e.readUpstream() || !e.upstream.socket || len(e.upstream.ip) == 0 {
+		return
+	}
+	if !named {
+		if p, ok := s.aggregator.addresses.lookup(e.upstream); ok {
+			k.destination = p
+		}
+		return
+	}
+	if s.learned == nil {
+		s.learned = map[uint64]unique.Handle[Peer]{}
+	} else if len(s.learned) >= maxStreamAddrs {
+		clear(s.learned)
+	}
+	s.learned[hash] = k.destination
+	s.aggregator.addresses.learn(e.upstream, k.destination)
+}
+
+// upstreamHash is of what an entry says of its upstream's address.
+func (s *Stream) upstreamHash(e *entry) uint64 {
+	if e.upstreamHash == 0 {
+		e.upstreamHash = s.hash(e.later.upstream)
+	}
+	return e.upstreamHash
 }
 
 // identified tells whether a peer is known by more than its namespace or cluster.

@@ -37,7 +37,7 @@ func walked(b []byte, tcp bool) (f fields, ok bool) {
 	if tcp {
 		unmarshal = e.unmarshalTCP
 	}
-	if !unmarshal(b) || !e.readLocal() || !e.readRemote() || !e.readTLS() {
+	if !unmarshal(b) || !e.readUpstream() || !e.readLocal() || !e.readRemote() || !e.readTLS() || !e.readLastTx() {
 		return f, false
 	}
 	e.flags.addDetails(e.details)
@@ -52,7 +52,7 @@ func walked(b []byte, tcp bool) (f fields, ok bool) {
 	}
 	for to, s := range map[*Peer]*side{&f.Source: &e.source, &f.Destination: &e.destination} {
 		var a attributes
-		if !a.add(s) {
+		if _, ok := a.add(s); !ok {
 			return f, false
 		}
 		for i, v := range a {

@@ -79,9 +79,12 @@ func (a *attributes) set(i int, value []byte) {
 	}
 }
 
-// addStruct fills attributes from a google.protobuf.Struct. Fields of a wrong type count as absent.
-func (a *attributes) addStruct(b []byte) bool {
+// addStruct fills attributes from a google.protobuf.Struct. Fields of a wrong type count as absent. once tells that no attribute
+// was there twice, of which the last counts.
+func (a *attributes) addStruct(b []byte) (once, ok bool) {
 	var found attributes
+	var seen [attributeCount]bool
+	once = true
 	c := cursor{b: b}
 	for c.next() {
 		if c.tag != 1<<3|length {
@@ -89,7 +92,7 @@ func (a *attributes) addStruct(b []byte) bool {
 		}
 		key, value, ok := mapEntry(c.sub())
 		if !ok {
-			return false
+			return false, false
 		}
 		i := structAttribute(key)
 		if i < 0 {
@@ -97,8 +100,9 @@ func (a *attributes) addStruct(b []byte) bool {
 		}
 		v, ok := parseValue(value)
 		if !ok {
-			return false
+			return false, false
 		}
+		once, seen[i] = once && !seen[i], true
 		if found[i] = nil; v.kind == valueString {
 			found[i] = v.bytes
 		}
@@ -106,20 +110,21 @@ func (a *attributes) addStruct(b []byte) bool {
 	for i, v := range found {
 		a.set(i, v)
 	}
-	return !c.bad
+	return once, !c.bad
 }
 
-// addString fills attributes from a google.protobuf.StringValue.
-func (a *attributes) addString(b []byte) bool {
+// addString fills attributes from a google.protobuf.StringValue. once tells that it has one text.
+func (a *attributes) addString(b []byte) (once, ok bool) {
 	c := cursor{b: b}
 	var text []byte
+	once = true
 	for c.next() {
 		if c.tag == 1<<3|length {
-			text = c.sub()
+			once, text = text == nil, c.sub()
 		}
 	}
 	a.addEndpoint(text)
-	return !c.bad
+	return once, !c.bad
 }
 
 // addEndpoint fills attributes from Istio's endpoint metadata "workload;namespace;name;revision;cluster".
@@ -131,20 +136,21 @@ func (a *attributes) addEndpoint(text []byte) {
 	}
 }
 
-// add fills attributes from everything the entry says of a side.
-func (a *attributes) add(s *side) bool {
-	ok := true
+// add fills attributes from everything the entry says of a side. once is addStruct's.
+func (a *attributes) add(s *side) (once, ok bool) {
+	once, ok = true, true
 	switch s.stateKind {
 	case stateStruct:
-		ok = a.addStruct(s.state)
+		once, ok = a.addStruct(s.state)
 	case stateString:
-		ok = a.addString(s.state)
+		once, ok = a.addString(s.state)
 	}
 	if len(s.meta) > 0 {
-		ok = a.addStruct(s.meta) && ok
+		metaOnce, metaOK := a.addStruct(s.meta)
+		once, ok = once && metaOnce, ok && metaOK
 	}
 	if !s.tagged {
-		return ok
+		return once, ok
 	}
 	var endpoint []byte // a tag workload that was taken from endpoint metadata as it is
 	for i, v := range s.tags {
@@ -155,7 +161,7 @@ func (a *attributes) add(s *side) bool {
 		a.set(i, v)
 	}
 	a.addEndpoint(endpoint)
-	return ok
+	return once, ok
 }
 
 // newPeer copies attributes; ok is false when one cannot be a label.

@@ -41,7 +41,7 @@ type Stream struct {
 	readTCP  uint64
 	entry    entry // of the entry being read
 	scratch  []byte
-	raw      [2]rawPeers                    // of the other side and of the own
+	raw      map[uint64]unique.Handle[Peer] // by hash of what described them
 	peers    map[uint64]unique.Handle[Peer] // by hash of attributes
 	services map[string]unique.Handle[Service]
 	texts    map[string]unique.Handle[string] // principals, clusters, addresses of endpoints
