@@ -3,7 +3,6 @@ package envoy
 import (
 	"errors"
 	"io"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,19 +14,32 @@ import (
 	"github.com/lockkeeper/lockkeeper/gateway/mesh"
 )
 
-// keptBytes bounds the buffer that a stream keeps for its next message: Envoy's are some 17 kB, and 62 kB more for the first.
-const keptBytes = 128 << 10
+// message is a received message as it was on the wire. Its bytes are valid until it is freed or the next one is received into it.
+type message struct {
+	bytes  []byte
+	buffer mem.Buffer
+}
 
-// message is a received message as it was on the wire. Its bytes are valid until the next one is received into it.
-type message struct{ bytes []byte }
+// free gives the bytes back: a stream that waits for its next message holds none.
+func (m *message) free() {
+	if m.buffer != nil {
+		m.buffer.Free()
+	}
+	*m = message{}
+}
 
 // codec leaves a *message encoded and passes everything else to the codec it wraps.
-type codec struct{ encoding.CodecV2 }
+type codec struct {
+	encoding.CodecV2
+	buffers mem.BufferPool
+}
 
+// Unmarshal copies a message only if it came in more than one frame.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if m, ok := v.(*message); ok {
-		m.bytes = slices.Grow(m.bytes[:0], data.Len())[:data.Len()]
-		data.CopyTo(m.bytes)
+		m.free()
+		m.buffer = data.MaterializeToBuffer(c.buffers)
+		m.bytes = m.buffer.ReadOnlyData()
 		return nil
 	}
 	return c.CodecV2.Unmarshal(data, v)
@@ -46,40 +58,48 @@ func accessLogService(handle func(grpc.ServerStream) error) *grpc.ServiceDesc {
 	}
 }
 
-// accessLogs reads one stream until its end. Envoy sends the identifier in the first message only and never expects an
-// answer.
+// messages is what reads the messages of one stream, which may be reused as soon as Add returns.
+type messages interface {
+	Add(message []byte) error
+	Close()
+}
+
+// accessLogs reads one stream of access logs.
 func (r *envoyReceiver) accessLogs(grpcStream grpc.ServerStream) error {
-	var stream *mesh.Stream
-	defer func() {
-		if stream != nil {
-			stream.Close()
-		}
-	}()
+	return r.read(grpcStream, kindALS, r.refuse, func(n mesh.Node) messages { return r.aggregator.Open(n) })
+}
+
+// read reads one stream until its end. Envoy sends the identifier in the first message only and never expects an answer.
+func (r *envoyReceiver) read(grpcStream grpc.ServerStream, kind string, refuse func(error) error, open func(mesh.Node) messages) error {
 	var m message
-	var source *tapped
+	defer m.free()
+	if err := grpcStream.RecvMsg(&m); err != nil {
+		return ended(err)
+	}
+	node, err := mesh.ReadNode(m.bytes, r.idc)
+	if err != nil {
+		return refuse(err)
+	}
+	source, stream := newTapped(kind, &node, m.bytes), open(node)
+	defer stream.Close()
+	defer r.senders.open(grpcStream.Context(), kind, &node, time.Now())()
 	for {
-		if err := grpcStream.RecvMsg(&m); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if stream == nil {
-			node, err := mesh.ReadNode(m.bytes, r.idc)
-			if err != nil {
-				return r.refuse(err)
-			}
-			stream = r.aggregator.Open(node)
-			source = newTapped(kindALS, &node, m.bytes)
-			defer r.senders.open(grpcStream.Context(), kindALS, &node, time.Now())() // once for the stream
-		}
 		r.taps.see(source, m.bytes)
 		if err := stream.Add(m.bytes); err != nil {
-			return r.refuse(err)
+			return refuse(err)
 		}
-		if cap(m.bytes) > keptBytes {
-			m.bytes = nil
+		m.free()
+		if err := grpcStream.RecvMsg(&m); err != nil {
+			return ended(err)
 		}
 	}
+}
+
+func ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 func (r *envoyReceiver) refuse(err error) error {

@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // registers the codec that ours wraps
+	"google.golang.org/grpc/experimental"
 
 	"github.com/lockkeeper/lockkeeper/gateway/envoy/stats"
 	"github.com/lockkeeper/lockkeeper/gateway/mesh"
@@ -97,12 +98,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return err
 	}
-	r.server, err = r.config.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings,
-		configgrpc.WithGrpcServerOption(grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")})),
-		configgrpc.WithGrpcServerOption(grpc.InitialWindowSize(1<<20)),
-		configgrpc.WithGrpcServerOption(grpc.InitialConnWindowSize(1<<20)),
-		configgrpc.WithGrpcServerOption(grpc.WaitForHandlers(true)), // so that the last flush has all that was read
-	)
+	r.server, err = r.config.ToServer(ctx, host.GetExtensions(), r.set.TelemetrySettings, r.serverOptions()...)
 	if err != nil {
 		return err
 	}
@@ -147,6 +143,22 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 		r.tasks.Go(func() { r.recorder.run(loop) })
 	}
 	return nil
+}
+
+func (r *envoyReceiver) serverOptions() (options []configgrpc.ToServerOption) {
+	var pool buffers
+	add := func(o grpc.ServerOption) { options = append(options, configgrpc.WithGrpcServerOption(o)) }
+	add(experimental.BufferPool(&pool))
+	add(grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto"), &pool}))
+	add(grpc.InitialWindowSize(1 << 20))
+	add(grpc.InitialConnWindowSize(1 << 20))
+	add(grpc.WaitForHandlers(true)) // so that the last flush has all that was read
+	if r.config.TLS.HasValue() {
+		// TLS reads whole records into a buffer of its own. One more would be held by each connection, as idle as it may be: only
+		// without TLS can gRPC wait for data first and take a buffer then.
+		add(grpc.ReadBufferSize(0))
+	}
+	return options
 }
 
 // Shutdown ends the streams and flushes what they had counted.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"time"
@@ -65,36 +64,9 @@ func metricsService(handle func(grpc.ServerStream) error) *grpc.ServiceDesc {
 	}
 }
 
-// envoyStats reads one stream of the metrics service until its end. As with access logs, only the first message has the
-// identifier and no answer is expected.
+// envoyStats reads one stream of the metrics service.
 func (r *envoyReceiver) envoyStats(grpcStream grpc.ServerStream) error {
-	var stream *stats.Stream
-	defer func() {
-		if stream != nil {
-			stream.Close()
-		}
-	}()
-	var m message
-	for {
-		if err := grpcStream.RecvMsg(&m); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if stream == nil {
-			node, err := mesh.ReadNode(m.bytes, r.idc)
-			if err != nil {
-				return r.refuseStats(err)
-			}
-			stream = r.stats.Open(node)
-		}
-		if err := stream.Add(m.bytes); err != nil {
-			return r.refuseStats(err)
-		}
-		if cap(m.bytes) > keptBytes {
-			m.bytes = nil
-		}
-	}
+	return r.read(grpcStream, kindStats, r.refuseStats, func(n mesh.Node) messages { return r.stats.Open(n) })
 }
 
 func (r *envoyReceiver) refuseStats(err error) error {
