@@ -92,8 +92,6 @@ func New(o Options, now time.Time) *Aggregator {
 func (a *Aggregator) Open(n Node) *Stream {
 	s := &Stream{
 		aggregator: a, node: n, own: unique.Make(n.peer), idc: unique.Make(n.IDC),
-		series: map[key]*counts{}, services: map[string]unique.Handle[Service]{},
-		texts: map[string]unique.Handle[string]{}, tries: map[try]uint64{}, fars: map[uint64]far{},
 	}
 	s.unknown.peer, s.unknown.principal = unique.Make(Peer{}), unique.Make(Unknown)
 	for i, v := range n.peer {

@@ -28,10 +28,7 @@ func (s *Stream) farOf(k *key, e *entry) unique.Handle[string] {
 		} else if e.readUpstream() && e.upstream.socket && len(e.upstream.ip) > 0 {
 			known.idc = s.aggregator.addresses.idc(e.upstream.ip)
 		}
-		if len(s.fars) >= maxStreamAddrs {
-			clear(s.fars)
-		}
-		s.fars[hash] = known
+		remember(&s.fars, maxStreamAddrs, hash, known)
 	}
 	if known.idc == (unique.Handle[string]{}) {
 		return s.idc

@@ -1,9 +1,6 @@
 package mesh
 
-import (
-	"time"
-	"unique"
-)
+import "time"
 
 // Flush merges all streams and exports the series and counters that changed, are due, or have ended. It returns the first error. One Flush at
 // a time.
@@ -66,10 +63,8 @@ func (a *Aggregator) sweep(now time.Time) {
 	for _, s := range streams {
 		s.mu.Lock()
 		s.merge()
-		s.series = map[key]*counts{} // not cleared: a map does not shrink
-		s.learned = map[uint64]unique.Handle[Peer]{}
-		s.services = map[string]unique.Handle[Service]{} // their hosts are to be asked for again
-		s.fars = map[uint64]far{}
+		// A stream that is idle holds nothing, and the hosts of its services are to be asked for again.
+		s.series, s.learned, s.services, s.fars, s.dirty = nil, nil, nil, nil, nil
 		s.mu.Unlock()
 	}
 	since := now.Add(-a.options.Idle)

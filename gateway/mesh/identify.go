@@ -19,12 +19,7 @@ func (s *Stream) peer(sd *side, own bool) (unique.Handle[Peer], bool) {
 	}
 	peer, unambiguous, ok := s.parsePeer(sd, own)
 	if ok && cacheable && unambiguous {
-		if s.raw == nil {
-			s.raw = map[uint64]unique.Handle[Peer]{}
-		} else if len(s.raw) >= maxStreamPeers {
-			clear(s.raw)
-		}
-		s.raw[hash] = peer
+		remember(&s.raw, maxStreamPeers, hash, peer)
 	}
 	return peer, ok
 }
@@ -106,13 +101,8 @@ func (s *Stream) intern(a *attributes) (unique.Handle[Peer], bool) {
 	if !ok {
 		return unique.Handle[Peer]{}, false
 	}
-	if s.peers == nil {
-		s.peers = map[uint64]unique.Handle[Peer]{}
-	} else if len(s.peers) >= maxStreamPeers {
-		clear(s.peers)
-	}
 	h := unique.Make(p)
-	s.peers[hash] = h
+	remember(&s.peers, maxStreamPeers, hash, h)
 	return h, true
 }
 
@@ -146,12 +136,7 @@ func (s *Stream) byUpstream(k *key, e *entry) {
 		}
 		return
 	}
-	if s.learned == nil {
-		s.learned = map[uint64]unique.Handle[Peer]{}
-	} else if len(s.learned) >= maxStreamAddrs {
-		clear(s.learned)
-	}
-	s.learned[hash] = k.destination
+	remember(&s.learned, maxStreamAddrs, hash, k.destination)
 	s.aggregator.addresses.learn(e.upstream, k.destination)
 }
 

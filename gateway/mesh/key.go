@@ -150,14 +150,11 @@ func (s *Stream) serviceOf(e *entry) (unique.Handle[Service], bool) {
 			service.Host = ""
 		}
 	}
-	if len(s.services) >= maxStreamServices {
-		clear(s.services)
-	}
 	if kind == 'h' {
 		s.aggregator.hosts.name(host)
 	}
 	h := unique.Make(service)
-	s.services[string(s.scratch)] = h
+	remember(&s.services, maxStreamServices, string(s.scratch), h)
 	return h, true
 }
 
@@ -188,11 +185,8 @@ func (s *Stream) newText(text string) (unique.Handle[string], bool) {
 	if !validLabel(text) {
 		return unique.Handle[string]{}, false
 	}
-	if len(s.texts) >= maxStreamPeers {
-		clear(s.texts)
-	}
 	h := unique.Make(text)
-	s.texts[text] = h
+	remember(&s.texts, maxStreamPeers, text, h)
 	return h, true
 }
 

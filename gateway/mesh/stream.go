@@ -173,6 +173,8 @@ func (s *Stream) countsOf(k key) *counts {
 		if len(s.series) >= maxStreamSeries {
 			s.merge()
 			clear(s.series)
+		} else if s.series == nil {
+			s.series = map[key]*counts{}
 		}
 		n = &counts{key: k}
 		s.series[k] = n
@@ -190,4 +192,14 @@ func (s *Stream) merge() {
 	clear(s.dirty) // so that it keeps no counts
 	s.dirty = s.dirty[:0]
 	s.aggregator.mergeTries(s.tries)
+}
+
+// remember puts a value into one of a stream's maps, which is made when it is needed and emptied when it is full.
+func remember[K comparable, V any](in *map[K]V, limit int, k K, v V) {
+	if *in == nil {
+		*in = map[K]V{}
+	} else if len(*in) >= limit {
+		clear(*in)
+	}
+	(*in)[k] = v
 }
