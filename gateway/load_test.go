@@ -12,10 +12,12 @@ import (
 	"sync"
 	"time"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/lockkeeper/lockkeeper/gateway/mesh/load"
 )
@@ -27,7 +29,7 @@ const loadEnv = "LOCKKEEPER_BENCH_LOAD"
 type loadSpec struct {
 	Target   string
 	Streams  int    // each on a connection of its own
-	Messages int    // different ones, of each stream
+	Messages int    // different ones, of each stream; 0: only one, which says who sends and holds no entry
 	AnyOrder bool   // see load.Shape
 	Rate     int    // entries per second of all streams together; 0: as fast as they are taken
 	CA       string // file with the gateway's certificate; "": no TLS
@@ -87,9 +89,14 @@ func newSender(target string, number int) (*sender, error) {
 }
 
 func (spec *loadSpec) sender(number int) (*sender, error) {
-	messages, err := load.Messages(number, spec.Messages, load.Shape{AnyOrder: spec.AnyOrder})
+	messages, err := load.Messages(number, max(1, spec.Messages), load.Shape{AnyOrder: spec.AnyOrder})
 	if err != nil {
 		return nil, err
+	}
+	if spec.Messages == 0 {
+		if messages[0], err = withoutEntries(messages[0]); err != nil {
+			return nil, err
+		}
 	}
 	s := &sender{messages: messages}
 	if spec.Rate > 0 {
@@ -116,7 +123,16 @@ func (spec *loadSpec) sender(number int) (*sender, error) {
 	return s, err
 }
 
-// send sends messages until they hold n entries.
+func withoutEntries(message []byte) ([]byte, error) {
+	var m accesslogv3.StreamAccessLogsMessage
+	if err := proto.Unmarshal(message, &m); err != nil {
+		return nil, err
+	}
+	m.LogEntries = nil
+	return proto.Marshal(&m)
+}
+
+// send sends messages until they hold n entries; one without entries counts as one.
 func (s *sender) send(n int) error {
 	at := time.Now().Add(rand.N(s.pause*20 + 1)) // not all streams at once
 	for n > 0 {
@@ -128,7 +144,7 @@ func (s *sender) send(n int) error {
 		if err := s.stream.SendMsg(s.messages[i]); err != nil {
 			return err
 		}
-		n -= s.entries[i]
+		n -= max(1, s.entries[i])
 		s.next++
 	}
 	return nil
