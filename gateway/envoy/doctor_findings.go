@@ -76,15 +76,19 @@ func (c *checkup) identity() {
 		"reporter": "give each access log the custom tag reporter: source or destination, as `lockkeeper snippet envoy` does, or set receivers::envoy::reporters: {LOG_NAME: source}",
 		"service":  "give the route's access log the custom tag destination_service, or name the clusters outbound|PORT||HOST as Istio does",
 		"source":   fmt.Sprintf(peers, "source"), "destination": fmt.Sprintf(peers, "destination"),
+		"peer_form": "Istio before 1.24 tells peers by FlatBuffers (filter state wasm.*), which are not read: upgrade Istio, or log the custom tags of `lockkeeper snippet envoy`",
 	}
 	all := c.totals.All
 	for i, what := range mesh.UnknownNames() {
+		if what == "idc" {
+			continue // of nodes, not of entries: below
+		}
 		limit := maxUnknown
 		if what == "source" || what == "destination" {
 			limit = maxUnknownPeer
 		}
 		if share := float64(all.Unknown[i]) / float64(max(all.Counted, 1)); share > limit {
-			c.add(levelWarn, "unknown_"+what, what, fmt.Sprintf("the %s of %.1f %% of all entries could not be told", what, 100*share), cures[what])
+			c.add(levelWarn, "unknown_"+what, what, fmt.Sprintf("the %s of %.1f %% of all entries could not be told", strings.ReplaceAll(what, "_", "'s "), 100*share), cures[what])
 		}
 	}
 	if nowhere := c.those(func(n *nodeStatus) bool { return n.IDC == mesh.Unknown }); len(nowhere) > 0 {

@@ -48,9 +48,9 @@ func TestFindings(t *testing.T) {
 	f(func(c *checkup) { c.nodes[0].Stats = 0 }, "ok als", "warn no_stats")
 	f(func(c *checkup) { c.nodes = append(c.nodes, nodeStatus{ID: "n2", IDC: "idc1", ALS: 1}) }, "ok als", "ok stats", "warn als_without_stats")
 	f(func(c *checkup) { c.nodes = append(c.nodes, nodeStatus{ID: "n2", IDC: "idc1", Stats: 1}) }, "ok als", "ok stats", "warn stats_without_als")
-	f(func(c *checkup) { c.totals.All.Unknown = [4]uint64{10, 100, 100, 10} }, "ok als", "ok stats")
-	f(func(c *checkup) { c.totals.All.Unknown = [4]uint64{11, 101, 101, 11} }, "ok als", "ok stats",
-		"warn unknown_reporter", "warn unknown_source", "warn unknown_destination", "warn unknown_service")
+	f(func(c *checkup) { c.totals.All.Unknown = [6]uint64{10, 100, 100, 10, 500, 10} }, "ok als", "ok stats")
+	f(func(c *checkup) { c.totals.All.Unknown = [6]uint64{11, 101, 101, 11, 0, 11} }, "ok als", "ok stats",
+		"warn unknown_reporter", "warn unknown_source", "warn unknown_destination", "warn unknown_service", "warn unknown_peer_form")
 	f(func(c *checkup) { c.nodes[0].IDC = mesh.Unknown }, "ok als", "ok stats", "warn idc_unknown")
 	f(func(c *checkup) { c.nodes[0].shared = true }, "ok als", "ok stats", "warn shared_id")
 	f(func(c *checkup) { c.samples[0].mayGRPC = true }, "ok als", "ok stats", "warn grpc_unseen")

@@ -3,12 +3,12 @@ package mesh
 // entry is what is read of one HTTPAccessLogEntry. Slices alias the received bytes. The zero value of a field means
 // that Envoy did not send it.
 type entry struct {
-	logType           int32 // envoy.data.accesslog.v3.AccessLogType
-	tcp, intermediate bool
-	code, attempts    uint32 // attempts: upstream_request_attempt_count
-	flags             Flags
-	start, duration   duration // since the epoch; of all
-	received, sent    uint64   // downstream wire bytes; of TCP the payload's, if told
+	logType                   int32  // envoy.data.accesslog.v3.AccessLogType
+	tcp, intermediate, unread bool   // unread: a peer is told in a form that is not read
+	code, attempts            uint32 // attempts: upstream_request_attempt_count
+	flags                     Flags
+	start, duration           duration // since the epoch; of all
+	received, sent            uint64   // downstream wire bytes; of TCP the payload's, if told
 
 	cluster, route, authority, details []byte
 	contentType                        []byte // request header

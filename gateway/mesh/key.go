@@ -46,20 +46,8 @@ func (s *Stream) key(e *entry) (k key, ok bool) {
 	if k.destinationPrincipal, ok = s.principal(e.localSAN, k.destination); !ok {
 		return key{}, false
 	}
+	k.source, k.destination = s.inNamespace(k.source, k.sourcePrincipal), s.inNamespace(k.destination, k.destinationPrincipal)
 	return k, true
-}
-
-func (s *Stream) countUnknown(k *key) {
-	for i, unknown := range [unknownCount]bool{
-		unknownReporter:    k.reporter == reporterUnknown,
-		unknownSource:      k.source == s.unknown.peer,
-		unknownDestination: k.destination == s.unknown.peer,
-		unknownService:     k.service == s.aggregator.unknownService,
-	} {
-		if unknown {
-			s.stats.Unknown[i]++
-		}
-	}
 }
 
 // grpcStatus is the grpc-status of the trailers, or of the headers of a trailers-only response, or noGRPCStatus.
@@ -155,38 +143,6 @@ func (s *Stream) serviceOf(e *entry) (unique.Handle[Service], bool) {
 	}
 	h := unique.Make(service)
 	remember(&s.services, maxStreamServices, string(s.scratch), h)
-	return h, true
-}
-
-// principal is the URI of a certificate, else what the peer's own metadata says.
-func (s *Stream) principal(san []byte, peer unique.Handle[Peer]) (unique.Handle[string], bool) {
-	if len(san) > 0 {
-		return s.text(san)
-	}
-	id := peer.Value()[principal]
-	if id == "" {
-		return s.unknown.principal, true
-	}
-	if h, ok := s.texts[id]; ok {
-		return h, true
-	}
-	return s.newText(id)
-}
-
-// text interns what is to be a label; ok is false when it cannot be one.
-func (s *Stream) text(b []byte) (h unique.Handle[string], ok bool) {
-	if h, ok := s.texts[string(b)]; ok {
-		return h, true
-	}
-	return s.newText(string(b))
-}
-
-func (s *Stream) newText(text string) (unique.Handle[string], bool) {
-	if !validLabel(text) {
-		return unique.Handle[string]{}, false
-	}
-	h := unique.Make(text)
-	remember(&s.texts, maxStreamPeers, text, h)
 	return h, true
 }
 

@@ -25,6 +25,7 @@ func (e *entry) filterState(b []byte) bool {
 	key, value, ok := mapEntry(b)
 	s := e.peer(key)
 	if !ok || s == nil {
+		e.unread = e.unread || wasmPeer(key)
 		return ok
 	}
 	s.state, s.stateKind = nil, stateOther

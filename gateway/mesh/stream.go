@@ -44,6 +44,7 @@ type Stream struct {
 	raw      map[uint64]unique.Handle[Peer] // by hash of what described them
 	peers    map[uint64]unique.Handle[Peer] // by hash of attributes
 	services map[string]unique.Handle[Service]
+	placed   map[placed]unique.Handle[Peer]
 	texts    map[string]unique.Handle[string] // principals, clusters, addresses of endpoints
 	fars     map[uint64]far                   // by hash of the IP
 	learned  map[uint64]unique.Handle[Peer]   // addresses told to the aggregator, by hash
@@ -57,20 +58,6 @@ type Stats struct {
 	UDP          uint64 // of a UDP session
 	Tries        uint64 // of one try of a request each, counted apart from requests
 	Unknown      [unknownCount]uint64
-}
-
-// What of a counted entry could not be told, in the order of Stats.Unknown; UnknownNames names them.
-const (
-	unknownReporter = iota
-	unknownSource
-	unknownDestination
-	unknownService
-	unknownCount
-)
-
-// UnknownNames are the names of the indices of Stats.Unknown.
-func UnknownNames() [unknownCount]string {
-	return [...]string{"reporter", "source", "destination", "service"}
 }
 
 func (s *Stats) add(o *Stats) {
@@ -157,7 +144,7 @@ func (s *Stream) http(b []byte) {
 		return
 	}
 	s.stats.Counted++
-	s.countUnknown(&k)
+	s.countUnknown(&k, e)
 	if o := s.aggregator.observer.Load(); o != nil {
 		s.observe(o, b, k, false)
 	}

@@ -183,7 +183,7 @@ func (s *Stream) tcp(b []byte) {
 	t, ok := s.traffic(e, final)
 	if final && ok {
 		s.stats.Counted++
-		s.countUnknown(&k)
+		s.countUnknown(&k, e)
 		if o := s.aggregator.observer.Load(); o != nil {
 			s.observe(o, b, k, true)
 		}
