@@ -83,10 +83,13 @@ type AttributeConfig struct {
 	Tag      string `mapstructure:"tag"`      // a custom tag
 }
 
+// defaultReadBuffer is what a connection reads at once, as long as it has something to read.
+const defaultReadBuffer = 128 << 10
+
 func defaultConfig() *Config {
 	server := configgrpc.NewDefaultServerConfig()
 	server.NetAddr.Endpoint = "localhost:9001"
-	server.ReadBufferSize = 128 << 10
+	server.ReadBufferSize = defaultReadBuffer
 	server.MaxRecvMsgSizeMiB = 64 // an Envoy with 500,000 stats sends them in one message
 	// Envoy keeps its streams open for ever: pings find the ones whose other end is gone.
 	keepalive := configgrpc.NewDefaultKeepaliveServerConfig()

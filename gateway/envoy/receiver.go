@@ -153,7 +153,7 @@ func (r *envoyReceiver) serverOptions() (options []configgrpc.ToServerOption) {
 	add(grpc.InitialWindowSize(1 << 20))
 	add(grpc.InitialConnWindowSize(1 << 20))
 	add(grpc.WaitForHandlers(true)) // so that the last flush has all that was read
-	if r.config.TLS.HasValue() {
+	if r.config.TLS.HasValue() && r.config.ReadBufferSize == defaultReadBuffer {
 		// TLS reads whole records into a buffer of its own. One more would be held by each connection, as idle as it may be: only
 		// without TLS can gRPC wait for data first and take a buffer then.
 		add(grpc.ReadBufferSize(0))
