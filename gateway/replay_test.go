@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer/consumertest"
@@ -21,6 +23,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/lockkeeper/lockkeeper/gateway/envoy"
 )
@@ -183,6 +186,34 @@ func TestReplayMistakes(t *testing.T) {
 	if code, out, stderr := call(t, "replay", "mesh/testdata/corpus/http_stream_delta.binpb", "--address", gateway.address, "--loop", "3", "--rate", "1000"); code != 0 ||
 		!strings.Contains(out, "als: 153 messages, ") || !strings.HasSuffix(out, " 1 streams\n") {
 		t.Errorf("%d: %s%s", code, out, stderr)
+	}
+}
+
+// With --ca the gateway's certificate is checked.
+func TestReplayByTLS(t *testing.T) {
+	own := httptest.NewTLSServer(nil) // for its certificate
+	defer own.Close()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.Creds(credentials.NewServerTLSFromCert(&own.TLS.Certificates[0])),
+		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+			for {
+				if err := stream.RecvMsg(&accesslogv3.StreamAccessLogsMessage{}); err != nil {
+					return nil
+				}
+			}
+		}))
+	go func() { _ = server.Serve(listener) }()
+	defer server.Stop()
+	ca := writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate().Raw})))
+	args := []string{"replay", "mesh/testdata/corpus/http_stream_delta.binpb", "--address", listener.Addr().String()}
+	if code, out, stderr := call(t, append(args, "--ca", ca)...); code != 0 || !strings.Contains(out, "51 entries") {
+		t.Errorf("%d: %s%s", code, out, stderr)
+	}
+	if code, _, stderr := call(t, args...); code != 1 || !strings.Contains(stderr, "with TLS: --ca") {
+		t.Errorf("%d: %s", code, stderr)
 	}
 }
 
