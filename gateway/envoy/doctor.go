@@ -40,6 +40,8 @@ type checkup struct {
 	nodes    []nodeStatus
 	totals   mesh.Totals
 	refused  int64
+	coverage []nodeCoverage
+	istio    uint64 // values of Istio's own metrics in the stats, which are left out
 	samples  []sample
 	storage  error   // why the storage cannot be asked
 	foreign  float64 // series of istio_requests_total in the storage that no gateway counted
@@ -71,12 +73,16 @@ func (r *envoyReceiver) examine(w http.ResponseWriter, request *http.Request) {
 	}
 	r.watchers.remove(seen)
 	now := time.Now()
-	c := checkup{config: r.config, now: now, nodes: r.senders.status(now), totals: r.aggregator.Totals(), refused: r.refused.Load(), samples: seen.all()}
+	c := checkup{config: r.config, now: now, nodes: r.senders.status(now), totals: r.aggregator.Totals(), refused: r.refused.Load() + r.refusedStats.Load(), samples: seen.all()}
 	for i := range c.nodes {
 		c.nodes[i].Entries = c.totals.Nodes[c.nodes[i].ID].Counted
 	}
 	if r.storage != nil {
 		c.foreign, c.storage = countForeign(request.Context(), r.storage)
+	}
+	c.coverage = r.coverages(now)
+	for _, n := range r.stats.Nodes(now) {
+		c.istio += n.IstioDropped
 	}
 	c.run()
 	w.Header().Set("Content-Type", "application/json")

@@ -22,6 +22,7 @@ func (c *checkup) run() {
 	c.findings = []finding{}
 	c.arrival()
 	c.stats()
+	c.covered()
 	c.identity()
 	c.grpc()
 	c.clocks()
@@ -59,12 +60,47 @@ func (c *checkup) stats() {
 		return
 	}
 	c.add(levelOK, "stats", "", "stats come from "+population(senders), "")
+	if c.istio > 0 {
+		c.add(levelOK, "istio_stats", "", fmt.Sprintf("%d values of Istio's own istio_* came with the stats and were left out, so that nothing counts twice", c.istio), "")
+	}
 	if only := c.those(func(n *nodeStatus) bool { return n.Stats == 0 }); len(only) > 0 {
 		c.add(levelWarn, "als_without_stats", names(only), "send access logs but no stats, so what is lost of them cannot be told", cure)
 	}
 	if only := c.those(func(n *nodeStatus) bool { return n.ALS == 0 }); len(only) > 0 {
 		c.add(levelWarn, "stats_without_als", names(only), "send stats but no access logs: Envoy opens that stream with the first request, so they have none, or no access log to this gateway",
 			"where there is traffic: put the access log of `lockkeeper snippet envoy` into them")
+	}
+}
+
+// covered tells how much of what the Envoys write arrives.
+func (c *checkup) covered() {
+	var thin, untold []string
+	lowest, known := 1., 0
+	for _, n := range c.coverage {
+		switch {
+		case !n.Known:
+			untold = append(untold, n.Node)
+			continue
+		case n.Ratio < enough:
+			thin = append(thin, n.Node)
+		}
+		known++
+		lowest = min(lowest, n.Ratio)
+	}
+	slices.Sort(thin)
+	slices.Sort(untold)
+	switch {
+	case len(thin) > 0:
+		c.add(levelWarn, "coverage_low", few(thin), fmt.Sprintf("lose access logs on the way: of one only %.1f %% arrive", 100*lowest),
+			"see in that Envoy's stats whether it reaches this gateway (cluster.NAME.upstream_cx_connect_fail of the access log's cluster) and whether it sends as fast as it writes "+
+				"(access_logs.grpc_access_log.logs_dropped: raise buffer_size_bytes); after an outage of the gateway the ratio heals by itself")
+	case known > 0:
+		c.add(levelOK, "coverage", "", fmt.Sprintf("of %d nodes that tell, at least %.1f %% of the access logs arrive", known, 100*lowest), "")
+	}
+	if c.those(func(n *nodeStatus) bool { return n.Stats > 0 }) != nil && len(untold) > 0 {
+		c.add(levelWarn, "coverage_unknown", few(untold), "do not tell, or not for long enough, how many access logs they write",
+			"if it still says so after a minute of traffic: what the Envoy sends must hold the stats access_logs.grpc_access_log.*, "+
+				"with Istio by the proxyStatsMatcher of `lockkeeper snippet istio`")
 	}
 }
 

@@ -48,6 +48,12 @@ func TestFindings(t *testing.T) {
 	f(func(c *checkup) { c.nodes[0].Stats = 0 }, "ok als", "warn no_stats")
 	f(func(c *checkup) { c.nodes = append(c.nodes, nodeStatus{ID: "n2", IDC: "idc1", ALS: 1}) }, "ok als", "ok stats", "warn als_without_stats")
 	f(func(c *checkup) { c.nodes = append(c.nodes, nodeStatus{ID: "n2", IDC: "idc1", Stats: 1}) }, "ok als", "ok stats", "warn stats_without_als")
+	f(func(c *checkup) { c.istio = 1 }, "ok als", "ok stats", "ok istio_stats")
+	f(func(c *checkup) { c.coverage = []nodeCoverage{{Node: "n1", Ratio: 1, Known: true}} }, "ok als", "ok stats", "ok coverage")
+	f(func(c *checkup) {
+		c.coverage = []nodeCoverage{{Node: "n1", Ratio: 1, Known: true}, {Node: "n2", Ratio: .9, Known: true}}
+	}, "ok als", "ok stats", "warn coverage_low")
+	f(func(c *checkup) { c.coverage = []nodeCoverage{{Node: "n1"}} }, "ok als", "ok stats", "warn coverage_unknown")
 	f(func(c *checkup) { c.totals.All.Unknown = [6]uint64{10, 100, 100, 10, 500, 10} }, "ok als", "ok stats")
 	f(func(c *checkup) { c.totals.All.Unknown = [6]uint64{11, 101, 101, 11, 0, 11} }, "ok als", "ok stats",
 		"warn unknown_reporter", "warn unknown_source", "warn unknown_destination", "warn unknown_service", "warn unknown_peer_form")

@@ -12,9 +12,13 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/service/metrics/v3"
 	"github.com/google/go-cmp/cmp"
+	client "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -57,6 +61,36 @@ func TestRecordingHoldsEveryMessageAndItsNode(t *testing.T) {
 	require.Empty(t, readRecording(t, other.Body))
 	require.Empty(t, readRecording(t, stats.Body))
 	require.Nil(t, r.taps.now.Load(), "nobody records any more")
+}
+
+// Stats are recorded as access logs are, and the doctor sees who sends them.
+func TestRecordingOfStats(t *testing.T) {
+	r, _ := start(t, consumertest.NewNop(), nil)
+	response := follow(t, serve(t, r.recordMessages)+"?kind=stats&node=n1")
+	conn, err := grpc.NewClient(r.config.NetAddr.Endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	defer conn.Close()
+	stream, err := metricsv3.NewMetricsServiceClient(conn).StreamMetrics(t.Context())
+	require.NoError(t, err)
+	want := &metricsv3.StreamMetricsMessage{
+		Identifier: &metricsv3.StreamMetricsMessage_Identifier{Node: &corev3.Node{Id: "n1"}},
+		EnvoyMetrics: []*client.MetricFamily{{
+			Name: proto.String("server.live"), Type: client.MetricType_GAUGE.Enum(),
+			Metric: []*client.Metric{{Gauge: &client.Gauge{Value: proto.Float64(1)}}},
+		}},
+	}
+	require.NoError(t, stream.Send(want))
+	require.NoError(t, stream.Send(&metricsv3.StreamMetricsMessage{EnvoyMetrics: want.EnvoyMetrics}))
+	in := bufio.NewReader(response.Body)
+	for range 2 {
+		var got metricsv3.StreamMetricsMessage
+		require.NoError(t, protodelim.UnmarshalFrom(in, &got))
+		require.Empty(t, cmp.Diff(want, &got, protocmp.Transform()))
+	}
+	status := r.senders.status(time.Now())
+	require.Len(t, status, 1)
+	require.Equal(t, 1, status[0].Stats)
+	require.NoError(t, stream.CloseSend())
 }
 
 // A recording may begin in the middle of a stream, and ends when its time is over.
