@@ -55,7 +55,7 @@ func (c *checkup) stats() {
 	senders := c.those(func(n *nodeStatus) bool { return n.Stats > 0 })
 	if len(senders) == 0 {
 		if len(c.nodes) > 0 {
-			c.add(levelWarn, "no_stats", "", "no Envoy sends its stats, so lost access logs cannot be told", cure)
+			c.add(levelWarn, "no_stats", "", "no Envoy sends its stats (the first come some 5 seconds after its start), so lost access logs cannot be told", cure)
 		}
 		return
 	}
