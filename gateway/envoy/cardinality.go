@@ -70,6 +70,9 @@ func (r *envoyReceiver) cardinality(w http.ResponseWriter, request *http.Request
 		At: time.Now().UTC(), Series: seriesCost{c.Kept, c.Max, c.Overflow}, Labels: c.Labels, Edges: c.Edges,
 		Metrics: storedSeries(r.config.MetricPrefix, c.Protocols), Authorities: authorityCost{c.Authorities, c.MaxAuthorities},
 	}
+	if r.config.RequestsFrom == "stats" { // label sets are counted, for lockkeeper_*, but not handed on
+		answer.Metrics = []stats.NameCost{}
+	}
 	answer.Stats.Metrics, answer.Stats.Series = r.stats.Costs(cardinalityTop)
 	var err error
 	if answer.Unqueried, err = r.askStorage(request.Context()); err != nil {
@@ -89,7 +92,7 @@ func storedSeries(prefix string, byProtocol map[string]int) (costs []stats.NameC
 			http += n
 		}
 	}
-	histogram := http * (len(mesh.Bounds()) + 3) // the bucket above the last bound, sum and count
+	histogram := http * (len(mesh.Distribution{}.Buckets) + 2) // sum and count
 	for _, c := range []stats.NameCost{
 		{Name: "istio_request_duration_milliseconds", Series: histogram},
 		{Name: "istio_request_bytes", Series: histogram},

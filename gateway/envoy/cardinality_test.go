@@ -60,6 +60,9 @@ func TestCardinality(t *testing.T) {
 	require.Equal(t, []stats.NameCost{{Name: "b", Series: 7}, {Name: "a"}}, got.Unqueried.Metrics)
 	require.Equal(t, int64(1700000000), got.Unqueried.Since.Unix())
 
+	r.config.RequestsFrom = "stats"
+	require.Empty(t, ask(storageAt{url: server.URL}).Metrics, "istio_* comes from elsewhere")
+
 	// What is known here is told, whatever the storage does.
 	f := func(s metricStorage, want string) {
 		t.Helper()

@@ -17,7 +17,7 @@ import (
 // said writes metrics as lines: name, labels, value and age in seconds.
 func said(metrics pmetric.Metrics, now time.Time) (lines []string) {
 	for _, m := range metrics.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().All() {
-		points := pmetric.NewNumberDataPointSlice()
+		var points pmetric.NumberDataPointSlice
 		if m.Type() == pmetric.MetricTypeSum {
 			points = m.Sum().DataPoints()
 		} else {
