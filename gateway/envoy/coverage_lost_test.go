@@ -5,7 +5,13 @@ import (
 	"testing"
 	"time"
 
+	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/service/metrics/v3"
+	prometheus "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/lockkeeper/lockkeeper/gateway/envoy/stats"
 	"github.com/lockkeeper/lockkeeper/gateway/mesh"
@@ -68,4 +74,42 @@ func TestTelemetryLost(t *testing.T) {
 	slow := came(2 * time.Minute)
 	slow.Interval = time.Minute
 	f("stats once a minute", streams(1, 0), slow, nil, "0", "0", absent)
+}
+
+// The same with streams on the wire: stats end and are missed; then the access logs end, too, and nobody is missed.
+func TestTelemetryLostOfStreams(t *testing.T) {
+	r, client := start(t, consumertest.NewNop(), nil)
+	message := recorded(t)[0]
+	als, err := client.StreamAccessLogs(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, als.Send(message))
+	conn, err := grpc.NewClient(r.config.NetAddr.Endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	defer conn.Close()
+	sink, err := metricsv3.NewMetricsServiceClient(conn).StreamMetrics(t.Context())
+	require.NoError(t, err)
+	node := message.GetIdentifier().GetNode()
+	for i := range 4 {
+		require.NoError(t, sink.Send(&metricsv3.StreamMetricsMessage{
+			Identifier: &metricsv3.StreamMetricsMessage_Identifier{Node: node},
+			EnvoyMetrics: []*prometheus.MetricFamily{{
+				Name: proto.String("access_logs.grpc_access_log.grpc_entries_flushed"), Type: prometheus.MetricType_COUNTER.Enum(),
+				Metric: []*prometheus.Metric{{Counter: &prometheus.Counter{Value: proto.Float64(float64(10 * i))}, TimestampMs: proto.Int64(int64(i + 1))}},
+			}},
+		}))
+	}
+	until := func(what string, after time.Duration, reached func(*health) bool) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			h := r.health(time.Now().Add(after))[node.GetId()]
+			return h != nil && reached(h)
+		}, 5*time.Second, time.Millisecond, what)
+	}
+	until("both come, and what was written before does not arrive", 0, func(h *health) bool {
+		return h.present && h.hasALS && !h.statsLost && !h.alsLost && h.Known && h.Ratio == 0 && h.thin && h.written == 30
+	})
+	require.NoError(t, sink.CloseSend())
+	until("the stats are missed", 20*time.Second, func(h *health) bool { return h.present && h.statsLost && !h.Known })
+	require.NoError(t, als.CloseSend())
+	until("the proxy is gone", 20*time.Second, func(h *health) bool { return !h.present })
 }
