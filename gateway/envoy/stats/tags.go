@@ -59,6 +59,7 @@ func defaultTags() []tag {
 		one("ssl_sigalg", "", anyTLSOwner+`sigalgs(\.([\w-]+))$`),
 		one("ssl_version", "", anyTLSOwner+`versions(\.(TLSv\d\.\d))$`),
 		one("tls_certificate", "", anyTLSOwner+`certificate\.(([^.]+)\.).*$`),
+		one("tcp_prefix", "tcp", `^tcp\.(`+istioCluster+`)\w+$`),
 		after("tcp_prefix", "tcp"),
 		after("udp_prefix", "udp"),
 		after("clientssl_prefix", "auth.clientssl"),

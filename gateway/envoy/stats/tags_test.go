@@ -52,6 +52,8 @@ func TestTagsInNames(t *testing.T) {
 	f("cluster."+reviews+".default.total_match_count", "envoy_cluster_default_total_match_count envoy_cluster_name="+reviews)
 	f("cluster.outbound|443||api.external.com.external.upstream_rq_2xx", "envoy_cluster_external_upstream_rq_xx envoy_cluster_name=outbound|443||api.external.com envoy_response_code_class=2")
 	f("cluster.inbound|8080||.upstream_cx_total", "envoy_cluster_upstream_cx_total envoy_cluster_name=inbound|8080||")
+	f("tcp."+reviews+".downstream_cx_total", "envoy_tcp_downstream_cx_total envoy_tcp_prefix="+reviews)
+	f("tcp.inbound|9080||.downstream_cx_total", "envoy_tcp_downstream_cx_total envoy_tcp_prefix=inbound|9080||")
 	f("http.outbound_0.0.0.0_9080;.downstream_rq_total", "envoy_http_downstream_rq_total envoy_http_conn_manager_prefix=outbound_0.0.0.0_9080")
 	f("istiocustom.istio_requests_total.reporter.source.source_workload.web-v1.destination_service.a.b.svc.cluster.local.response_code.200",
 		"istio_requests_total destination_service=a.b.svc.cluster.local reporter=source response_code=200 source_workload=web-v1")
