@@ -44,6 +44,7 @@ type hop struct {
 	receivedAt           time.Time
 	hit                  time.Time
 	gone                 bool
+	from                 int64 // the first slot that counts
 	slots                [hopSlots]hopSlot
 }
 
@@ -118,6 +119,9 @@ func (a *Aggregator) addHop(e *edge, c *counts) {
 	}
 	side := &h.sent
 	if h.hit = a.merged; c.key.reporter == reporterDestination {
+		if h.receivedAt.IsZero() {
+			h.countAfter(a.merged) // before, it was not known who is at which address
+		}
 		side, h.receivedAt = &h.received, a.merged
 	}
 	if *side == nil || (*side).gone {
@@ -151,11 +155,15 @@ func (h *hop) fill(now time.Time, number int64, n uint64, by reporter) {
 	}
 }
 
+// countAfter leaves out the slots of which the destination could not tell all: those until now, and the next, in which it
+// may begin to.
+func (h *hop) countAfter(now time.Time) { h.from = slotNumber(now) + 2 }
+
 // sum returns what was sent and received in the slots that are complete.
 func (h *hop) sum(now time.Time) (sent, received uint64) {
 	current := slotNumber(now)
 	for _, s := range h.slots {
-		if s.number > current-hopSlots && s.number <= current-hopOpenSlots {
+		if s.number >= h.from && s.number > current-hopSlots && s.number <= current-hopOpenSlots {
 			sent += s.sent
 			received += s.received
 		}
@@ -210,9 +218,12 @@ func (a *Aggregator) measureLoss(now time.Time) {
 	}
 	since := now.Add(-a.options.Idle)
 	for id, h := range a.hops {
-		sent, received := h.sum(now)
 		_, open := reporting[end{id.destination, id.destinationNamespace, id.destinationIDC}]
-		if sent == 0 || !open || h.receivedAt.Before(since) {
+		if !open || h.receivedAt.Before(since) {
+			h.countAfter(now)
+		}
+		sent, received := h.sum(now)
+		if sent == 0 {
 			a.drop(h.loss)
 			continue
 		}

@@ -91,6 +91,9 @@ func TestLoss(t *testing.T) {
 			t.Errorf("after %v: got %s, want %s", after, got, want)
 		}
 	}
+	e.sent(-30*time.Second, 2, nil) // before it was known who is there
+	e.received(-30 * time.Second)
+	f(-25*time.Second, "map[received_total"+hop+"1 sent_total"+hop+"2]")
 	for i := range 8 {
 		e.sent(0, 1, nil)
 		if i < 6 {
@@ -102,9 +105,9 @@ func TestLoss(t *testing.T) {
 		r.CommonProperties.UpstreamRemoteAddress = nil
 		r.CommonProperties.ResponseFlags = &accesslogdatav3.ResponseFlags{NoHealthyUpstream: true}
 	})
-	f(5*time.Second, "map[received_total"+hop+"6 sent_total"+hop+"11]")         // the slot may still be filled
+	f(5*time.Second, "map[received_total"+hop+"7 sent_total"+hop+"13]")         // the slot may still be filled
 	e.received(9500 * time.Millisecond)                                         // of the next slot
-	f(20*time.Second, "map[loss_ratio"+hop+"0.4545"+" received_total"+hop+"7]") // the first slot is complete
+	f(20*time.Second, "map[loss_ratio"+hop+"0.4545"+" received_total"+hop+"8]") // the first slot is complete
 	f(25*time.Second, "map[]")                                                  // nothing new
 	f(30*time.Second, "map[loss_ratio"+hop+"0.3636"+"]")                        // now the second is
 	if edges := e.a.Edges(e.start.Add(30 * time.Second)); len(edges) != 2 || edges[0].Loss == nil || *edges[0].Loss != 4./11 {
@@ -112,16 +115,24 @@ func TestLoss(t *testing.T) {
 	}
 	e.sent(25*time.Second, 1, nil)
 	e.received(0) // late, but in time for its slot
-	f(50*time.Second, "map[loss_ratio"+hop+"0.3333"+" received_total"+hop+"8 sent_total"+hop+"12]")
+	f(50*time.Second, "map[loss_ratio"+hop+"0.3333"+" received_total"+hop+"9 sent_total"+hop+"14]")
 	for range 20 {
 		e.received(30 * time.Second)
 	}
-	f(75*time.Second, "map[loss_ratio"+hop+"0 received_total"+hop+"28]") // more was received than sent: no loss
+	f(75*time.Second, "map[loss_ratio"+hop+"0 received_total"+hop+"29]") // more was received than sent: no loss
 	e.server.Close()
 	f(80*time.Second, "map[loss_ratio"+hop+"ended]")
 	if e.a.hops[hopKey{"web-v1", "default", "reviews-v1", "default", "idc-a", "idc-b"}].loss.gone == false {
 		t.Error("the destination's telemetry is lost, not its traffic: no ratio")
 	}
+	e.sent(80*time.Second, 1, nil) // whether it arrived will never be known
+	e.flush(85 * time.Second)
+	e.server = e.a.Open(e.server.node)
+	e.sent(100*time.Second, 1, nil)
+	e.received(100 * time.Second)
+	f(105*time.Second, "map[received_total"+hop+"30 sent_total"+hop+"16]")
+	f(125*time.Second, "map[loss_ratio"+hop+"0]")
+	e.server.Close()
 	flushAll(t, e.a, e.start.Add(30*time.Minute))
 	flushAll(t, e.a, e.start.Add(31*time.Minute))
 	if len(e.a.hops) != 0 || len(e.a.counters) != 0 {
