@@ -139,10 +139,18 @@ func (n *covered) ratio() (ratio float64, known bool) {
 	first := max(0, n.base(coverageWindow)-1)
 	from, to, previous := n.Samples[first], n.Samples[last], n.Samples[last-1]
 	if next := n.Samples[first+1]; next.deficit() > from.deficit() {
-		from = next
+		if noise(from, next) {
+			from.Received = from.Written - uint64(next.deficit())
+		} else {
+			from = next
+		}
 	}
 	if previous.deficit() < to.deficit() {
-		to = previous
+		if noise(previous, to) {
+			to.Received = to.Written - uint64(previous.deficit())
+		} else {
+			to = previous
+		}
 	}
 	if to.Written <= from.Written {
 		return 1, true // nothing was written, nothing was lost
@@ -154,6 +162,9 @@ func (n *covered) ratio() (ratio float64, known bool) {
 	}
 	return min(1, max(0, 1-max(0, lost)/written)), true
 }
+
+// noise tells whether two samples in a row differ by so little that it need not be a loss: the window stays as it is.
+func noise(x, y pair) bool { return 20*(y.deficit()-x.deficit()) <= int64(y.Written-x.Written) }
 
 // silent tells whether the node wrote entries for a while of which none arrived.
 func (n *covered) silent() bool {
