@@ -94,8 +94,12 @@ func defaultConfig() *Config {
 	// Envoy keeps its streams open for ever: pings find the ones whose other end is gone.
 	keepalive := configgrpc.NewDefaultKeepaliveServerConfig()
 	ping := configgrpc.NewDefaultKeepaliveServerParameters()
-	ping.Time, ping.Timeout = 30*time.Second, 10*time.Second
+	ping.Time, ping.Timeout = 5*time.Second, 5*time.Second // in time for the loss ratio, which waits for ten
 	keepalive.ServerParameters = configoptional.Some(ping)
+	// Envoy pings, too: gRPC cuts off who does so more often than every five minutes.
+	allowed := configgrpc.NewDefaultKeepaliveEnforcementPolicy()
+	allowed.MinTime, allowed.PermitWithoutStream = time.Second, true
+	keepalive.EnforcementPolicy = configoptional.Some(allowed)
 	server.Keepalive = configoptional.Some(keepalive)
 	host, err := os.Hostname()
 	if err != nil {
