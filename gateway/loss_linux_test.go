@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,21 +18,14 @@ import (
 	"time"
 )
 
-// The times of the loss test, from its first request.
-const (
-	lossBegins = 6 * time.Second
-	lossEnds   = 14 * time.Second
-	muteEnds   = 22 * time.Second // it begins with the loss
-	lossTest   = 30 * time.Second
-)
-
 // lossNet is a caller's Envoy and those of three services, each in a network namespace of its own, and a gateway here. The
 // services answer themselves.
 type lossNet struct {
 	source *box
 	to     map[string]*box
-	asked  map[string]int // requests that the caller's Envoy tried to pass on, by service
 	mu     sync.Mutex
+	ended  map[string][]time.Time // when requests ended that the caller's Envoy tried to pass on, by service
+	warm   map[string]int         // of these, those before the gateway knew who is at which address
 }
 
 func services() []string { return []string{"steady", "lossy", "mute"} }
@@ -45,7 +39,7 @@ type lossData struct {
 func startLossNet(t *testing.T) *lossNet {
 	t.Helper()
 	envoy, plugins := needsEnvoy(t), needsPlugins(t)
-	n := &lossNet{to: map[string]*box{}, asked: map[string]int{}}
+	n := &lossNet{to: map[string]*box{}, ended: map[string][]time.Time{}, warm: map[string]int{}}
 	config := template.Must(template.ParseFiles("testdata/loss.yaml.tmpl"))
 	start := func(d lossData) *box {
 		t.Helper()
@@ -71,24 +65,26 @@ func startLossNet(t *testing.T) *lossNet {
 	for i, name := range services() {
 		n.source.linkTo(t, n.to[name], name, fmt.Sprintf("10.2.%d", i))
 	}
-	everywhere := addresses0()
-	gateway := startRun(t, "--config", everywhere.config(t, plugins), "--config", writeFile(t, `
-receivers:
-  envoy: {keepalive: {server_parameters: {time: 2s, timeout: 2s}}}   # a link that is down must be noticed before a slot is judged
-`))
+	gateway := startRun(t, "--config", lossAddresses().config(t, plugins))
 	gateway.expect(t, "Lockkeeper is ready.")
 	for _, name := range services() {
 		n.to[name].run(t)
 	}
 	n.source.run(t)
 	for _, name := range services() {
-		wait(t, "the Envoy of "+name, func() bool { return n.ask(t.Context(), name) == http.StatusOK })
+		wait(t, "the gateway to know the edge to "+name, func() bool {
+			n.ask(t.Context(), name)
+			return promQL(t, edgeMetric("sent_total", name)) > 0 && promQL(t, edgeMetric("received_total", name)) > 0
+		})
+	}
+	for _, name := range services() {
+		n.warm[name] = len(n.ended[name])
 	}
 	return n
 }
 
-// addresses0 are the default ones: in a network of one's own nobody else has them.
-func addresses0() addresses {
+// lossAddresses are the default ones: in a network of one's own nobody else has them.
+func lossAddresses() addresses {
 	return addresses{sink: "0.0.0.0:9001", grpc: "127.0.0.1:4317", http: "127.0.0.1:4318", console: "127.0.0.1:7070", self: "127.0.0.1:8888"}
 }
 
@@ -106,38 +102,52 @@ func (n *lossNet) ask(ctx context.Context, service string) int {
 	_, _ = io.Copy(io.Discard, response.Body)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.asked[service]++
+	n.ended[service] = append(n.ended[service], time.Now())
 	return response.StatusCode
 }
 
-// traffic asks each service 33 times a second until the test's time is over, and does what is to be done at a time.
-func (n *lossNet) traffic(t *testing.T, at map[time.Duration]func()) {
+// traffic asks each service 33 times a second until it is stopped.
+func (n *lossNet) traffic(t *testing.T) (stop func()) {
 	t.Helper()
-	begin := time.Now()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	var waiting sync.WaitGroup
-	defer waiting.Wait()
-	for i := 0; time.Since(begin) < lossTest; i++ {
-		for when, do := range at {
-			if time.Since(begin) >= when {
-				do()
-				delete(at, when)
-			}
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for i := 0; ctx.Err() == nil; i++ {
+			all.Go(func() {
+				if n.ask(t.Context(), services()[i%3]) == 0 {
+					t.Error("the caller's Envoy does not answer")
+				}
+			})
+			<-tick.C
 		}
-		waiting.Go(func() {
-			if n.ask(t.Context(), services()[i%3]) == 0 {
-				t.Error("the caller's Envoy does not answer")
-			}
-		})
-		<-tick.C
+	})
+	return func() { cancel(); all.Wait() }
+}
+
+// sentIn is how many requests to a service ended in slots from first to last.
+func (n *lossNet) sentIn(service string, first, last int64) (sent int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, end := range n.ended[service] {
+		if slot := end.Unix() / 10; slot >= first && slot <= last {
+			sent++
+		}
 	}
+	return sent
 }
 
 // received is how many requests a service's Envoy says that it got.
 func (n *lossNet) received(t *testing.T, number int) int {
 	t.Helper()
-	response, err := http.Get(fmt.Sprintf("http://10.1.%d.2:15000/stats?filter=%s", number, url.QueryEscape(`^http\.inbound\.downstream_rq_total$`)))
+	return n.stat(t, number, "http.inbound.downstream_rq_total")
+}
+
+// stat asks a service's Envoy for a figure of its own.
+func (n *lossNet) stat(t *testing.T, number int, name string) int {
+	t.Helper()
+	response, err := http.Get(fmt.Sprintf("http://10.1.%d.2:15000/stats?filter=%s", number, url.QueryEscape("^"+regexp.QuoteMeta(name)+"$")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +164,7 @@ func (n *lossNet) received(t *testing.T, number int) int {
 	return count
 }
 
-// ask asks the storage for one value; NaN is none.
+// promQL asks the storage for one value; NaN is none.
 func promQL(t *testing.T, expression string) float64 {
 	t.Helper()
 	var answer struct {
@@ -189,41 +199,67 @@ func TestLossIsWhatTheNetworkLost(t *testing.T) {
 		return
 	}
 	n := startLossNet(t)
-	n.traffic(t, map[time.Duration]func(){
-		lossBegins: func() { n.source.drop(t, "lossy", "10.2.1.2"); ip(t, "link set mute down") },
-		lossEnds:   func() { n.source.pass(t, "lossy", "10.2.1.2") },
-		muteEnds - time.Second: func() {
-			if ratio := promQL(t, edgeMetric("loss_ratio", "mute")); !math.IsNaN(ratio) {
-				t.Errorf("the telemetry of mute is cut off, and its loss ratio is %v: want none", ratio)
-			}
-		},
-		muteEnds: func() { ip(t, "link set mute up") },
-	})
-	for i, name := range services()[:2] {
-		sent, received := n.asked[name], n.received(t, i)
-		f := func(what string, want int) {
-			t.Helper()
-			var got float64
-			defer func() { t.Logf("%s: %s %v, truly %d", name, what, got, want) }()
-			wait(t, fmt.Sprintf("%s of %s to be %d", what, name, want), func() bool {
-				got = promQL(t, edgeMetric(what, name))
-				return got == float64(want)
-			})
-		}
-		f("sent_total", sent)
-		f("received_total", received)
-		share := float64(sent-received) / float64(sent)
-		if name == "lossy" && share < .1 {
-			t.Fatalf("%d of %d arrived: nothing was lost", received, sent)
-		}
-		wait(t, fmt.Sprintf("the loss ratio of %s to be %.3f", name, share), func() bool {
-			return math.Abs(promQL(t, edgeMetric("loss_ratio", name))-share) < .02
-		})
-		t.Logf("%s: lost %.3f, loss ratio %.3f", name, share, promQL(t, edgeMetric("loss_ratio", name)))
+	stop := n.traffic(t)
+	for _, name := range services() {
+		wait(t, "a loss ratio of "+name, func() bool { return promQL(t, edgeMetric("loss_ratio", name)) == 0 })
 	}
+	from := time.Now().Unix()/10 - 2 // the first slot that counts: it has just become complete
+	begin := time.Now()
+	n.source.drop(t, "lossy", "10.2.1.2")
+	ip(t, "link set mute down")
+	time.Sleep(8 * time.Second)
+	n.source.pass(t, "lossy", "10.2.1.2")
+	end := time.Now()
+	time.Sleep(8 * time.Second)
+	if ratio := promQL(t, edgeMetric("loss_ratio", "mute")); !math.IsNaN(ratio) {
+		t.Errorf("the telemetry of mute is cut off, and its loss ratio is %v: want none", ratio)
+	}
+	ip(t, "link set mute up")
+	time.Sleep(8 * time.Second)
+	stop()
+	for i, name := range services()[:2] {
+		n.compare(t, i, name)
+	}
+	lost := len(n.ended["lossy"]) - n.received(t, 1)
+	if lost < 100 {
+		t.Fatalf("%d requests were lost: the network does not drop packets", lost)
+	}
+	wait(t, fmt.Sprintf("the loss ratio to be of %d requests", lost), func() bool {
+		now := time.Now().Unix() / 10
+		first, last := max(from, now-7), now-2
+		if first*10 > begin.Unix() || (last+1)*10 < end.Unix()+2 {
+			return false // it is not yet over all that was lost, or no more
+		}
+		got, want := promQL(t, edgeMetric("loss_ratio", "lossy")), float64(lost)/float64(n.sentIn("lossy", first, last))
+		equal := math.Abs(got-want) < .02
+		if equal {
+			t.Logf("lossy: loss ratio %.3f, truly %.3f", got, want)
+		}
+		return equal
+	})
 	for _, name := range []string{"steady", "mute"} {
 		if worst := promQL(t, "max_over_time("+edgeMetric("loss_ratio", name)+"[5m])"); !(worst < .01) {
 			t.Errorf("%s lost nothing, and its loss ratio was %v", name, worst)
 		}
 	}
+	if cut := n.stat(t, 0, "cluster.lockkeeper.upstream_cx_destroy_remote"); cut > 0 {
+		t.Errorf("the gateway cut off the stream of steady %d times", cut)
+	}
+}
+
+// compare waits until the gateway counts what the caller's Envoy tried and the service's got, but for those before it knew
+// who is where.
+func (n *lossNet) compare(t *testing.T, number int, name string) {
+	t.Helper()
+	f := func(what string, want int) {
+		t.Helper()
+		var got float64
+		defer func() { t.Logf("%s: %s %v, truly %d (%d before)", name, what, got, want, n.warm[name]) }()
+		wait(t, fmt.Sprintf("%s of %s to be %d", what, name, want), func() bool {
+			got = promQL(t, edgeMetric(what, name))
+			return got <= float64(want) && got >= float64(want-n.warm[name])
+		})
+	}
+	f("sent_total", len(n.ended[name]))
+	f("received_total", n.received(t, number))
 }
