@@ -115,7 +115,7 @@ func (spec *loadSpec) sender(number int) (*sender, error) {
 			return nil, err
 		}
 	}
-	if s.conn, err = grpc.NewClient(spec.Target, grpc.WithTransportCredentials(transport), grpc.WithSharedWriteBuffer(true)); err != nil {
+	if s.conn, err = grpc.NewClient(spec.Target, grpc.WithTransportCredentials(transport)); err != nil {
 		return nil, err
 	}
 	s.stream, err = s.conn.NewStream(context.Background(), &grpc.StreamDesc{ClientStreams: true},

@@ -74,12 +74,16 @@ func ReadNode(message []byte, idc IDCSource) (Node, error) {
 	return Node{ID: n.GetId(), LogName: id.GetLogName(), IDC: idc.of(n), peer: peer, ips: nodeIPs(n), meta: texts(meta, labels)}, nil
 }
 
-// App and Version are those of the workload that the node belongs to; empty: unknown.
-func (n *Node) App() string     { return n.peer[app] }
+// App is that of the workload that the node belongs to; empty: unknown. So are the next three.
+func (n *Node) App() string { return n.peer[app] }
+
+// Version is the workload's version.
 func (n *Node) Version() string { return n.peer[version] }
 
-// Workload and Namespace are those of the workload that the node belongs to; empty: unknown.
-func (n *Node) Workload() string  { return n.peer[workload] }
+// Workload is the workload's name.
+func (n *Node) Workload() string { return n.peer[workload] }
+
+// Namespace is the workload's namespace.
 func (n *Node) Namespace() string { return n.peer[namespace] }
 
 // Metadata is a text of the node's metadata by its key, or, by "LABELS/name", one of its labels; "" without.
