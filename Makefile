@@ -56,7 +56,7 @@ bench: build ## benchmarks (BENCH: packages, BENCHTIME: of each)
 
 .PHONY: e2e
 e2e: build envoy ## the tests with real Envoys and plugins, none skipped, and the demo once
-	LOCKKEEPER_REQUIRE=envoy,plugins go test -count=1 ./gateway/... ./plugins/... ./examples/...
+	LOCKKEEPER_REQUIRE=envoy,plugins,network go test -count=1 ./gateway/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 
 .PHONY: generate

@@ -92,6 +92,13 @@ func show(d *demo, all []edge, surprises int64) {
 		fmt.Fprintf(&b, "%-5s %-11s %-12s → %-12s %-5s %8.1f %6.1f%% %8.1f %8.1f  %s\n", e.IDC, e.Reporter, e.Source.Workload, e.Destination.Workload,
 			e.Protocol, e.Rate, 100*e.ErrorShare, e.P50, e.P99, strings.Join(flags, ", "))
 	}
+	fmt.Fprintf(&b, `
+In another terminal:
+  bin/lockkeeper tail --errors --idc idc1   requests that fail, as they end
+  bin/lockkeeper doctor                     whether all telemetry arrives, and what to do about what does not
+  bin/lockkeeper explain UF,URX             what flags mean, and what to check
+  %s/vmui/   lockkeeper_edge_loss_ratio, lockkeeper_endpoint_failures_total, lockkeeper_als_coverage_ratio
+`, consoleURL)
 	if surprises > 0 {
 		fmt.Fprintf(&b, "\n%d answers were not what the generator expected.\n", surprises)
 	}
