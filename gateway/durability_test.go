@@ -185,8 +185,9 @@ func (d *durable) stored(t *testing.T) map[sample]int64 {
 	return samples
 }
 
-// compare waits until the storage has what the witness has, and tells what is missing.
-func (d *durable) compare(t *testing.T) {
+// compare waits until the storage has what the witness has, and tells what is missing. The last flush is left out when it was cut:
+// a gateway that is killed between the two has handed it to one of them alone.
+func (d *durable) compare(t *testing.T, cut bool) {
 	t.Helper()
 	var missing, seen int
 	defer func() {
@@ -196,6 +197,9 @@ func (d *durable) compare(t *testing.T) {
 	}()
 	for deadline := time.Now().Add(patience); ; time.Sleep(500 * time.Millisecond) {
 		want, got := d.witness.seen(), d.stored(t)
+		if cut {
+			withoutLast(want, got)
+		}
 		missing, seen = 0, len(want)
 		for s, n := range want {
 			if value, ok := got[s]; !ok || value != n {
@@ -210,6 +214,19 @@ func (d *durable) compare(t *testing.T) {
 			t.Errorf("the storage has %d samples, the witness %d", len(got), seen)
 			return
 		}
+	}
+}
+
+// withoutLast takes out of both what is of the latest time of either.
+func withoutLast(a, b map[sample]int64) {
+	var last int64
+	for _, samples := range []map[sample]int64{a, b} {
+		for s := range samples {
+			last = max(last, s.at)
+		}
+	}
+	for _, samples := range []map[sample]int64{a, b} {
+		maps.DeleteFunc(samples, func(s sample, _ int64) bool { return s.at == last })
 	}
 }
 
@@ -246,7 +263,7 @@ func TestKillingTheStorageLosesNoSample(t *testing.T) {
 	stop()
 	d.gateway.signal(t, syscall.SIGHUP) // the last flush; the new collector starts its series anew
 	d.gateway.expect(t, "reloaded")
-	d.compare(t)
+	d.compare(t, false)
 }
 
 // answers tells whether the storage answers a query.
@@ -276,5 +293,5 @@ func TestKillingTheGatewayLosesNothingQueued(t *testing.T) {
 	}
 	wait(t, "the plugin to end with its gateway", func() bool { return syscall.Kill(plugin, 0) != nil })
 	d.run(t)
-	d.compare(t)
+	d.compare(t, true)
 }
