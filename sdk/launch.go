@@ -45,6 +45,23 @@ func (launcher) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc
 // and when the gateway is gone. Whatever the plugin prints to standard error or output goes to the gateway's log,
 // with the level that a line starts with: [DEBUG], [INFO], [WARN] or [ERROR].
 func ServeStorage(open func(ctx context.Context, c Config) (*Storage, error)) {
+	serve(RegisterStorage, open)
+}
+
+// ServeNotification is to a notification plugin what ServeStorage is to a storage plugin.
+func ServeNotification(open func(ctx context.Context, c Config) (*Notification, error)) {
+	serve(RegisterNotification, open)
+}
+
+// ServeAlerting is to an alerting plugin what ServeStorage is to a storage plugin.
+func ServeAlerting(open func(ctx context.Context, c Config) (*Alerting, error)) {
+	serve(RegisterAlerting, open)
+}
+
+// serve is the program of a plugin: open, as register registers it.
+func serve[P openPlugin, Open ~func(context.Context, Config) (P, error)](
+	register func(grpc.ServiceRegistrar, Open) func(context.Context) error, open Open,
+) {
 	if handshake := Handshake(); os.Getenv(handshake.MagicCookieKey) != handshake.MagicCookieValue {
 		fmt.Fprintf(os.Stderr, "%s is a plugin of the Lockkeeper gateway and does nothing by itself: put it into the gateway's "+
 			"plugins directory and name it in the gateway's configuration under extensions: plugins: processes\n", filepath.Base(os.Args[0]))
@@ -52,19 +69,19 @@ func ServeStorage(open func(ctx context.Context, c Config) (*Storage, error)) {
 	}
 	// go-plugin takes both over for a stream that the gateway does not read.
 	stderr := os.Stderr
-	openHere := func(ctx context.Context, c Config) (*Storage, error) {
+	openHere := func(ctx context.Context, c Config) (P, error) {
 		os.Stdout, os.Stderr = stderr, stderr
 		return open(ctx, c)
 	}
 	end := func() {}
-	register := func(s *grpc.Server) {
-		stop := RegisterStorage(s, openHere)
+	registerHere := func(s *grpc.Server) {
+		stop := register(s, openHere)
 		end = sync.OnceFunc(func() { stopInTime(stop, stderr) })
 		go waitForEnd(func() { end(); s.Stop() })
 	}
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: Handshake(),
-		Plugins:         goplugin.PluginSet{PluginKey: launcher{register: register}},
+		Plugins:         goplugin.PluginSet{PluginKey: launcher{register: registerHere}},
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(options, ServerOptions()...)...)
 		},

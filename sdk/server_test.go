@@ -28,8 +28,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // opened serves storage and gives the connection to it, configured.
 func opened(t *testing.T, storage *Storage) *grpc.ClientConn {
 	t.Helper()
+	return registered(t, RegisterStorage, func(context.Context, Config) (*Storage, error) { return storage, nil })
+}
+
+// registered serves a plugin of any kind and gives the connection to it, configured.
+func registered[Open any](t *testing.T, register func(grpc.ServiceRegistrar, Open) func(context.Context) error, open Open) *grpc.ClientConn {
+	t.Helper()
 	server := grpc.NewServer(ServerOptions()...)
-	stop := RegisterStorage(server, func(context.Context, Config) (*Storage, error) { return storage, nil })
+	stop := register(server, open)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -184,12 +190,12 @@ func TestStopWaitsForWrites(t *testing.T) {
 
 func TestFailedOpenCanBeTriedAgain(t *testing.T) {
 	fail := true
-	server := &storageServer{open: func(context.Context, Config) (*Storage, error) {
+	server := newLife(func(context.Context, Config) (*Storage, error) {
 		if fail {
 			return nil, errors.New("locked")
 		}
 		return new(Storage), nil
-	}}
+	})
 	if _, err := server.Configure(t.Context(), new(pluginv1.ConfigureRequest)); status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+
+	pluginv1 "github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1"
 )
 
 // Storage is an open storage plugin. A func that is nil is something the plugin does not do. The funcs may be
@@ -32,6 +34,12 @@ type Storage struct {
 	// RemoteWriteURL takes Prometheus remote write.
 	RemoteWriteURL string
 }
+
+func (s *Storage) describe(info *pluginv1.InfoResponse) {
+	info.Kind, info.QueryUrl, info.RemoteWriteUrl = "storage", s.QueryURL, s.RemoteWriteURL
+}
+func (s *Storage) health(ctx context.Context) error { return call(ctx, s.Health) }
+func (s *Storage) stop(ctx context.Context) error   { return call(ctx, s.Stop) }
 
 // OpenStorage opens a storage plugin. An error that is not marked Permanent may go away by itself, such as a
 // directory that another process has locked: the gateway tries again.

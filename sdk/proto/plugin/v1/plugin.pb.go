@@ -1,8 +1,8 @@
 // The wire between the Lockkeeper gateway (client) and a plugin (server).
 //
-// Every plugin serves Plugin. A storage plugin also serves OpenTelemetry's own
-// opentelemetry.proto.collector.metrics.v1.MetricsService and/or logs.v1.LogsService
-// on the same connection. Fields are only ever added.
+// Every plugin serves Plugin and, on the same connection, what its kind asks for: an alerting plugin Alerting, a notification
+// plugin Notification, a storage plugin OpenTelemetry's own opentelemetry.proto.collector.metrics.v1.MetricsService
+// and/or logs.v1.LogsService. Fields are only ever added.
 //
 // Errors are gRPC status codes with OTLP's meaning: UNAVAILABLE, RESOURCE_EXHAUSTED with
 // google.rpc.RetryInfo, ABORTED, CANCELLED, DEADLINE_EXCEEDED, OUT_OF_RANGE and DATA_LOSS may be
@@ -19,6 +19,7 @@ package pluginv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -383,11 +384,269 @@ func (*StopResponse) Descriptor() ([]byte, []int) {
 	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{7}
 }
 
+type StartRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Base URL of the Prometheus HTTP API that the rules are evaluated on, without a trailing slash.
+	QueryUrl string `protobuf:"bytes,1,opt,name=query_url,json=queryUrl,proto3" json:"query_url,omitempty"`
+	// URL that takes Prometheus remote write, for recording rules and ALERTS. Empty: nowhere.
+	RemoteWriteUrl string `protobuf:"bytes,2,opt,name=remote_write_url,json=remoteWriteUrl,proto3" json:"remote_write_url,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *StartRequest) Reset() {
+	*x = StartRequest{}
+	mi := &file_plugin_v1_plugin_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartRequest) ProtoMessage() {}
+
+func (x *StartRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_v1_plugin_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartRequest.ProtoReflect.Descriptor instead.
+func (*StartRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StartRequest) GetQueryUrl() string {
+	if x != nil {
+		return x.QueryUrl
+	}
+	return ""
+}
+
+func (x *StartRequest) GetRemoteWriteUrl() string {
+	if x != nil {
+		return x.RemoteWriteUrl
+	}
+	return ""
+}
+
+type Alerts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Alerts        []*Alert               `protobuf:"bytes,1,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alerts) Reset() {
+	*x = Alerts{}
+	mi := &file_plugin_v1_plugin_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alerts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alerts) ProtoMessage() {}
+
+func (x *Alerts) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_v1_plugin_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alerts.ProtoReflect.Descriptor instead.
+func (*Alerts) Descriptor() ([]byte, []int) {
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Alerts) GetAlerts() []*Alert {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
+// Prometheus's model of an alert. Its labels are its identity.
+type Alert struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Labels      map[string]string      `protobuf:"bytes,1,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Annotations map[string]string      `protobuf:"bytes,2,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	StartsAt    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=starts_at,json=startsAt,proto3" json:"starts_at,omitempty"`
+	// When the alert ends unless it is sent again; in the past: it has ended.
+	EndsAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
+	// A link to what made the alert.
+	GeneratorUrl  string `protobuf:"bytes,5,opt,name=generator_url,json=generatorUrl,proto3" json:"generator_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alert) Reset() {
+	*x = Alert{}
+	mi := &file_plugin_v1_plugin_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alert) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alert) ProtoMessage() {}
+
+func (x *Alert) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_v1_plugin_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alert.ProtoReflect.Descriptor instead.
+func (*Alert) Descriptor() ([]byte, []int) {
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Alert) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Alert) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+func (x *Alert) GetStartsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartsAt
+	}
+	return nil
+}
+
+func (x *Alert) GetEndsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndsAt
+	}
+	return nil
+}
+
+func (x *Alert) GetGeneratorUrl() string {
+	if x != nil {
+		return x.GeneratorUrl
+	}
+	return ""
+}
+
+type NotifyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group as JSON, as Alertmanager's webhook sends it (version "4").
+	Group         []byte `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotifyRequest) Reset() {
+	*x = NotifyRequest{}
+	mi := &file_plugin_v1_plugin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotifyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotifyRequest) ProtoMessage() {}
+
+func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_v1_plugin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
+func (*NotifyRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *NotifyRequest) GetGroup() []byte {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+type NotifyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotifyResponse) Reset() {
+	*x = NotifyResponse{}
+	mi := &file_plugin_v1_plugin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotifyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotifyResponse) ProtoMessage() {}
+
+func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_v1_plugin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
+func (*NotifyResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_v1_plugin_proto_rawDescGZIP(), []int{12}
+}
+
 var File_plugin_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\n" +
-	"\x16plugin/v1/plugin.proto\x12\x14lockkeeper.plugin.v1\"V\n" +
+	"\x16plugin/v1/plugin.proto\x12\x14lockkeeper.plugin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"V\n" +
 	"\x10ConfigureRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06config\x18\x02 \x01(\fR\x06config\x12\x16\n" +
@@ -402,12 +661,36 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\rHealthRequest\"\x10\n" +
 	"\x0eHealthResponse\"\r\n" +
 	"\vStopRequest\"\x0e\n" +
-	"\fStopResponse2\xd9\x02\n" +
+	"\fStopResponse\"U\n" +
+	"\fStartRequest\x12\x1b\n" +
+	"\tquery_url\x18\x01 \x01(\tR\bqueryUrl\x12(\n" +
+	"\x10remote_write_url\x18\x02 \x01(\tR\x0eremoteWriteUrl\"=\n" +
+	"\x06Alerts\x123\n" +
+	"\x06alerts\x18\x01 \x03(\v2\x1b.lockkeeper.plugin.v1.AlertR\x06alerts\"\xa6\x03\n" +
+	"\x05Alert\x12?\n" +
+	"\x06labels\x18\x01 \x03(\v2'.lockkeeper.plugin.v1.Alert.LabelsEntryR\x06labels\x12N\n" +
+	"\vannotations\x18\x02 \x03(\v2,.lockkeeper.plugin.v1.Alert.AnnotationsEntryR\vannotations\x127\n" +
+	"\tstarts_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bstartsAt\x123\n" +
+	"\aends_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x12#\n" +
+	"\rgenerator_url\x18\x05 \x01(\tR\fgeneratorUrl\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"%\n" +
+	"\rNotifyRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\fR\x05group\"\x10\n" +
+	"\x0eNotifyResponse2\xd9\x02\n" +
 	"\x06Plugin\x12\\\n" +
 	"\tConfigure\x12&.lockkeeper.plugin.v1.ConfigureRequest\x1a'.lockkeeper.plugin.v1.ConfigureResponse\x12M\n" +
 	"\x04Info\x12!.lockkeeper.plugin.v1.InfoRequest\x1a\".lockkeeper.plugin.v1.InfoResponse\x12S\n" +
 	"\x06Health\x12#.lockkeeper.plugin.v1.HealthRequest\x1a$.lockkeeper.plugin.v1.HealthResponse\x12M\n" +
-	"\x04Stop\x12!.lockkeeper.plugin.v1.StopRequest\x1a\".lockkeeper.plugin.v1.StopResponseB?Z=github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1;pluginv1b\x06proto3"
+	"\x04Stop\x12!.lockkeeper.plugin.v1.StopRequest\x1a\".lockkeeper.plugin.v1.StopResponse2W\n" +
+	"\bAlerting\x12K\n" +
+	"\x05Start\x12\".lockkeeper.plugin.v1.StartRequest\x1a\x1c.lockkeeper.plugin.v1.Alerts0\x012c\n" +
+	"\fNotification\x12S\n" +
+	"\x06Notify\x12#.lockkeeper.plugin.v1.NotifyRequest\x1a$.lockkeeper.plugin.v1.NotifyResponseB?Z=github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1;pluginv1b\x06proto3"
 
 var (
 	file_plugin_v1_plugin_proto_rawDescOnce sync.Once
@@ -421,31 +704,48 @@ func file_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 	return file_plugin_v1_plugin_proto_rawDescData
 }
 
-var file_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_plugin_v1_plugin_proto_goTypes = []any{
-	(*ConfigureRequest)(nil),  // 0: lockkeeper.plugin.v1.ConfigureRequest
-	(*ConfigureResponse)(nil), // 1: lockkeeper.plugin.v1.ConfigureResponse
-	(*InfoRequest)(nil),       // 2: lockkeeper.plugin.v1.InfoRequest
-	(*InfoResponse)(nil),      // 3: lockkeeper.plugin.v1.InfoResponse
-	(*HealthRequest)(nil),     // 4: lockkeeper.plugin.v1.HealthRequest
-	(*HealthResponse)(nil),    // 5: lockkeeper.plugin.v1.HealthResponse
-	(*StopRequest)(nil),       // 6: lockkeeper.plugin.v1.StopRequest
-	(*StopResponse)(nil),      // 7: lockkeeper.plugin.v1.StopResponse
+	(*ConfigureRequest)(nil),      // 0: lockkeeper.plugin.v1.ConfigureRequest
+	(*ConfigureResponse)(nil),     // 1: lockkeeper.plugin.v1.ConfigureResponse
+	(*InfoRequest)(nil),           // 2: lockkeeper.plugin.v1.InfoRequest
+	(*InfoResponse)(nil),          // 3: lockkeeper.plugin.v1.InfoResponse
+	(*HealthRequest)(nil),         // 4: lockkeeper.plugin.v1.HealthRequest
+	(*HealthResponse)(nil),        // 5: lockkeeper.plugin.v1.HealthResponse
+	(*StopRequest)(nil),           // 6: lockkeeper.plugin.v1.StopRequest
+	(*StopResponse)(nil),          // 7: lockkeeper.plugin.v1.StopResponse
+	(*StartRequest)(nil),          // 8: lockkeeper.plugin.v1.StartRequest
+	(*Alerts)(nil),                // 9: lockkeeper.plugin.v1.Alerts
+	(*Alert)(nil),                 // 10: lockkeeper.plugin.v1.Alert
+	(*NotifyRequest)(nil),         // 11: lockkeeper.plugin.v1.NotifyRequest
+	(*NotifyResponse)(nil),        // 12: lockkeeper.plugin.v1.NotifyResponse
+	nil,                           // 13: lockkeeper.plugin.v1.Alert.LabelsEntry
+	nil,                           // 14: lockkeeper.plugin.v1.Alert.AnnotationsEntry
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_plugin_v1_plugin_proto_depIdxs = []int32{
-	0, // 0: lockkeeper.plugin.v1.Plugin.Configure:input_type -> lockkeeper.plugin.v1.ConfigureRequest
-	2, // 1: lockkeeper.plugin.v1.Plugin.Info:input_type -> lockkeeper.plugin.v1.InfoRequest
-	4, // 2: lockkeeper.plugin.v1.Plugin.Health:input_type -> lockkeeper.plugin.v1.HealthRequest
-	6, // 3: lockkeeper.plugin.v1.Plugin.Stop:input_type -> lockkeeper.plugin.v1.StopRequest
-	1, // 4: lockkeeper.plugin.v1.Plugin.Configure:output_type -> lockkeeper.plugin.v1.ConfigureResponse
-	3, // 5: lockkeeper.plugin.v1.Plugin.Info:output_type -> lockkeeper.plugin.v1.InfoResponse
-	5, // 6: lockkeeper.plugin.v1.Plugin.Health:output_type -> lockkeeper.plugin.v1.HealthResponse
-	7, // 7: lockkeeper.plugin.v1.Plugin.Stop:output_type -> lockkeeper.plugin.v1.StopResponse
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	10, // 0: lockkeeper.plugin.v1.Alerts.alerts:type_name -> lockkeeper.plugin.v1.Alert
+	13, // 1: lockkeeper.plugin.v1.Alert.labels:type_name -> lockkeeper.plugin.v1.Alert.LabelsEntry
+	14, // 2: lockkeeper.plugin.v1.Alert.annotations:type_name -> lockkeeper.plugin.v1.Alert.AnnotationsEntry
+	15, // 3: lockkeeper.plugin.v1.Alert.starts_at:type_name -> google.protobuf.Timestamp
+	15, // 4: lockkeeper.plugin.v1.Alert.ends_at:type_name -> google.protobuf.Timestamp
+	0,  // 5: lockkeeper.plugin.v1.Plugin.Configure:input_type -> lockkeeper.plugin.v1.ConfigureRequest
+	2,  // 6: lockkeeper.plugin.v1.Plugin.Info:input_type -> lockkeeper.plugin.v1.InfoRequest
+	4,  // 7: lockkeeper.plugin.v1.Plugin.Health:input_type -> lockkeeper.plugin.v1.HealthRequest
+	6,  // 8: lockkeeper.plugin.v1.Plugin.Stop:input_type -> lockkeeper.plugin.v1.StopRequest
+	8,  // 9: lockkeeper.plugin.v1.Alerting.Start:input_type -> lockkeeper.plugin.v1.StartRequest
+	11, // 10: lockkeeper.plugin.v1.Notification.Notify:input_type -> lockkeeper.plugin.v1.NotifyRequest
+	1,  // 11: lockkeeper.plugin.v1.Plugin.Configure:output_type -> lockkeeper.plugin.v1.ConfigureResponse
+	3,  // 12: lockkeeper.plugin.v1.Plugin.Info:output_type -> lockkeeper.plugin.v1.InfoResponse
+	5,  // 13: lockkeeper.plugin.v1.Plugin.Health:output_type -> lockkeeper.plugin.v1.HealthResponse
+	7,  // 14: lockkeeper.plugin.v1.Plugin.Stop:output_type -> lockkeeper.plugin.v1.StopResponse
+	9,  // 15: lockkeeper.plugin.v1.Alerting.Start:output_type -> lockkeeper.plugin.v1.Alerts
+	12, // 16: lockkeeper.plugin.v1.Notification.Notify:output_type -> lockkeeper.plugin.v1.NotifyResponse
+	11, // [11:17] is the sub-list for method output_type
+	5,  // [5:11] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_plugin_v1_plugin_proto_init() }
@@ -459,9 +759,9 @@ func file_plugin_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_v1_plugin_proto_rawDesc), len(file_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   15,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   3,
 		},
 		GoTypes:           file_plugin_v1_plugin_proto_goTypes,
 		DependencyIndexes: file_plugin_v1_plugin_proto_depIdxs,

@@ -1,8 +1,8 @@
 // The wire between the Lockkeeper gateway (client) and a plugin (server).
 //
-// Every plugin serves Plugin. A storage plugin also serves OpenTelemetry's own
-// opentelemetry.proto.collector.metrics.v1.MetricsService and/or logs.v1.LogsService
-// on the same connection. Fields are only ever added.
+// Every plugin serves Plugin and, on the same connection, what its kind asks for: an alerting plugin Alerting, a notification
+// plugin Notification, a storage plugin OpenTelemetry's own opentelemetry.proto.collector.metrics.v1.MetricsService
+// and/or logs.v1.LogsService. Fields are only ever added.
 //
 // Errors are gRPC status codes with OTLP's meaning: UNAVAILABLE, RESOURCE_EXHAUSTED with
 // google.rpc.RetryInfo, ABORTED, CANCELLED, DEADLINE_EXCEEDED, OUT_OF_RANGE and DATA_LOSS may be
@@ -250,6 +250,223 @@ var Plugin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Stop",
 			Handler:    _Plugin_Stop_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "plugin/v1/plugin.proto",
+}
+
+const (
+	Alerting_Start_FullMethodName = "/lockkeeper.plugin.v1.Alerting/Start"
+)
+
+// AlertingClient is the client API for Alerting service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Alerting evaluates rules, which are its own configuration, and says what fires.
+type AlertingClient interface {
+	// Start evaluates until the call ends. Every alert that fires is sent at least once a minute, and once more with
+	// ends_at in the past when it is over. A second Start ends the first.
+	Start(ctx context.Context, in *StartRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Alerts], error)
+}
+
+type alertingClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewAlertingClient(cc grpc.ClientConnInterface) AlertingClient {
+	return &alertingClient{cc}
+}
+
+func (c *alertingClient) Start(ctx context.Context, in *StartRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Alerts], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Alerting_ServiceDesc.Streams[0], Alerting_Start_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StartRequest, Alerts]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Alerting_StartClient = grpc.ServerStreamingClient[Alerts]
+
+// AlertingServer is the server API for Alerting service.
+// All implementations must embed UnimplementedAlertingServer
+// for forward compatibility.
+//
+// Alerting evaluates rules, which are its own configuration, and says what fires.
+type AlertingServer interface {
+	// Start evaluates until the call ends. Every alert that fires is sent at least once a minute, and once more with
+	// ends_at in the past when it is over. A second Start ends the first.
+	Start(*StartRequest, grpc.ServerStreamingServer[Alerts]) error
+	mustEmbedUnimplementedAlertingServer()
+}
+
+// UnimplementedAlertingServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedAlertingServer struct{}
+
+func (UnimplementedAlertingServer) Start(*StartRequest, grpc.ServerStreamingServer[Alerts]) error {
+	return status.Error(codes.Unimplemented, "method Start not implemented")
+}
+func (UnimplementedAlertingServer) mustEmbedUnimplementedAlertingServer() {}
+func (UnimplementedAlertingServer) testEmbeddedByValue()                  {}
+
+// UnsafeAlertingServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to AlertingServer will
+// result in compilation errors.
+type UnsafeAlertingServer interface {
+	mustEmbedUnimplementedAlertingServer()
+}
+
+func RegisterAlertingServer(s grpc.ServiceRegistrar, srv AlertingServer) {
+	// If the following call panics, it indicates UnimplementedAlertingServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Alerting_ServiceDesc, srv)
+}
+
+func _Alerting_Start_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StartRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AlertingServer).Start(m, &grpc.GenericServerStream[StartRequest, Alerts]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Alerting_StartServer = grpc.ServerStreamingServer[Alerts]
+
+// Alerting_ServiceDesc is the grpc.ServiceDesc for Alerting service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Alerting_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "lockkeeper.plugin.v1.Alerting",
+	HandlerType: (*AlertingServer)(nil),
+	Methods:     []grpc.MethodDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Start",
+			Handler:       _Alerting_Start_Handler,
+			ServerStreams: true,
+		},
+	},
+	Metadata: "plugin/v1/plugin.proto",
+}
+
+const (
+	Notification_Notify_FullMethodName = "/lockkeeper.plugin.v1.Notification/Notify"
+)
+
+// NotificationClient is the client API for Notification service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+type NotificationClient interface {
+	// Notify tells people of a group of alerts. The same request may come twice.
+	Notify(ctx context.Context, in *NotifyRequest, opts ...grpc.CallOption) (*NotifyResponse, error)
+}
+
+type notificationClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewNotificationClient(cc grpc.ClientConnInterface) NotificationClient {
+	return &notificationClient{cc}
+}
+
+func (c *notificationClient) Notify(ctx context.Context, in *NotifyRequest, opts ...grpc.CallOption) (*NotifyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NotifyResponse)
+	err := c.cc.Invoke(ctx, Notification_Notify_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// NotificationServer is the server API for Notification service.
+// All implementations must embed UnimplementedNotificationServer
+// for forward compatibility.
+type NotificationServer interface {
+	// Notify tells people of a group of alerts. The same request may come twice.
+	Notify(context.Context, *NotifyRequest) (*NotifyResponse, error)
+	mustEmbedUnimplementedNotificationServer()
+}
+
+// UnimplementedNotificationServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedNotificationServer struct{}
+
+func (UnimplementedNotificationServer) Notify(context.Context, *NotifyRequest) (*NotifyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Notify not implemented")
+}
+func (UnimplementedNotificationServer) mustEmbedUnimplementedNotificationServer() {}
+func (UnimplementedNotificationServer) testEmbeddedByValue()                      {}
+
+// UnsafeNotificationServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to NotificationServer will
+// result in compilation errors.
+type UnsafeNotificationServer interface {
+	mustEmbedUnimplementedNotificationServer()
+}
+
+func RegisterNotificationServer(s grpc.ServiceRegistrar, srv NotificationServer) {
+	// If the following call panics, it indicates UnimplementedNotificationServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Notification_ServiceDesc, srv)
+}
+
+func _Notification_Notify_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NotifyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServer).Notify(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Notification_Notify_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServer).Notify(ctx, req.(*NotifyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Notification_ServiceDesc is the grpc.ServiceDesc for Notification service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Notification_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "lockkeeper.plugin.v1.Notification",
+	HandlerType: (*NotificationServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Notify",
+			Handler:    _Notification_Notify_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
