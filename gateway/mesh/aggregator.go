@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +20,7 @@ type Options struct {
 type Aggregator struct {
 	options        Options
 	bounds         [bucketCount - 1]float64
-	seed           maphash.Seed
+	secret         secret
 	addresses      addresses
 	connections    connections
 	hosts          hosts
@@ -74,7 +73,7 @@ func New(o Options, now time.Time) *Aggregator {
 		drop[name] = true
 	}
 	return &Aggregator{
-		dropped: drop, options: o, bounds: Bounds(), seed: maphash.MakeSeed(), started: now, lastFlush: now, swept: now, merged: now,
+		dropped: drop, options: o, bounds: Bounds(), secret: newSecret(), started: now, lastFlush: now, swept: now, merged: now,
 		addresses:      addresses{known: map[place]resident{}, max: 4 * o.MaxSeries},
 		connections:    connections{known: map[uint64]connection{}, max: maxConnections, now: now},
 		hosts:          hosts{named: map[string]struct{}{}, authorities: map[string]struct{}{}, max: o.MaxSeries},
@@ -91,7 +90,7 @@ func New(o Options, now time.Time) *Aggregator {
 // Open starts to read a stream of node n. Close must follow.
 func (a *Aggregator) Open(n Node) *Stream {
 	s := &Stream{
-		aggregator: a, node: n, own: unique.Make(n.peer), idc: unique.Make(n.IDC),
+		aggregator: a, secret: a.secret, node: n, own: unique.Make(n.peer), idc: unique.Make(n.IDC),
 	}
 	s.unknown.peer, s.unknown.principal = unique.Make(Peer{}), unique.Make(Unknown)
 	for i, v := range n.peer {

@@ -16,7 +16,7 @@ func (s *Stream) farOf(k *key, e *entry) unique.Handle[string] {
 	case source && len(e.later.upstream) > 0:
 		hash = s.upstreamHash(e)
 	case k.reporter == reporterDestination && e.readRemote() && e.remote.socket && len(e.remote.ip) > 0:
-		hash = s.hash(e.remote.ip)
+		hash = s.secret.hash(e.remote.ip)
 	default:
 		return s.idc
 	}

@@ -54,7 +54,7 @@ func (a *Aggregator) seriesOf(c *counts) *series {
 func (a *Aggregator) labels(k *key) (labels []Label, hash uint64) {
 	labels = slices.DeleteFunc(k.labels(), func(l Label) bool { return a.dropped[l.Name] })
 	var h maphash.Hash
-	h.SetSeed(a.seed)
+	h.SetSeed(a.secret.long)
 	for _, l := range labels {
 		_, _ = h.WriteString(l.Name)
 		_ = h.WriteByte(0)

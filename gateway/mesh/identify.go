@@ -1,6 +1,9 @@
 package mesh
 
-import "unique"
+import (
+	"math/bits"
+	"unique"
+)
 
 // peer tells who is on one side: what the entry says of it and, on the own side, what the node says. Peers are remembered by a
 // hash of the bytes that describe them, so that these are parsed once.
@@ -41,7 +44,7 @@ func (s *Stream) sideHash(sd *side, own bool) (hash uint64, ok bool) {
 	}
 	if sd.tagged {
 		for _, v := range sd.tags {
-			hash = hash*odd + s.hash(v)
+			hash = hash*odd + s.secret.hash(v)
 		}
 	}
 	return hash, ok
@@ -50,6 +53,7 @@ func (s *Stream) sideHash(sd *side, own bool) (hash uint64, ok bool) {
 // structHash sums the hashes of a Struct's fields, each as it is encoded: key and value. The name of a pod is left out: no label
 // comes from it. A StringValue is hashed as well: it looks like a Struct of one field.
 func (s *Stream) structHash(b []byte, kind stateKind) (sum uint64, ok bool) {
+	secrets, fields := s.secret.words, kind == stateStruct
 	for len(b) > 0 {
 		var of []byte
 		if len(b) > 2 && b[0] == 1<<3|length && int(b[1]) < min(0x80, len(b)-1) { // as they nearly all are
@@ -61,12 +65,28 @@ func (s *Stream) structHash(b []byte, kind stateKind) (sum uint64, ok bool) {
 			}
 			of, b = b[v:next], b[next:]
 		}
-		if kind != stateStruct || !isName(of) {
-			sum += s.hash(of)
+		n := len(of)
+		if n < 8 || n > 32 {
+			if !fields || !isName(of) {
+				sum += s.secret.hash(of)
+			}
+			continue
 		}
+		// secret.short and isName, without a branch that the order of the fields decides.
+		first := word(of, 0)
+		h1, l1 := bits.Mul64(first^secrets[0], word(of, min(8, n-8))^secrets[1])
+		h2, l2 := bits.Mul64(word(of, max(n-16, 0))^secrets[2], word(of, n-8)^secrets[3]^uint64(n))
+		hash := h1 ^ l1 ^ bits.RotateLeft64(h2^l2, 32)
+		if fields && first == nameField|uint64(n-8)<<56 {
+			hash = 0
+		}
+		sum += hash
 	}
 	return sum, true
 }
+
+// nameField is what the field name begins with: its tag, length and text, and the tag of its value.
+const nameField = 0x0a | 4<<8 | 'n'<<16 | 'a'<<24 | 'm'<<32 | 'e'<<40 | 0x12<<48
 
 // isName tells whether a field of a Struct has the key name, once, and one value behind it.
 func isName(b []byte) bool {
@@ -92,7 +112,7 @@ func (s *Stream) parsePeer(sd *side, own bool) (peer unique.Handle[Peer], unambi
 func (s *Stream) intern(a *attributes) (unique.Handle[Peer], bool) {
 	var hash uint64
 	for _, v := range a {
-		hash = hash*0x9e3779b97f4a7c15 + s.hash(v)
+		hash = hash*0x9e3779b97f4a7c15 + s.secret.hash(v)
 	}
 	if known, ok := s.peers[hash]; ok {
 		return known, true
@@ -143,7 +163,7 @@ func (s *Stream) byUpstream(k *key, e *entry) {
 // upstreamHash is of what an entry says of its upstream's address.
 func (s *Stream) upstreamHash(e *entry) uint64 {
 	if e.upstreamHash == 0 {
-		e.upstreamHash = s.hash(e.later.upstream)
+		e.upstreamHash = s.secret.hash(e.later.upstream)
 	}
 	return e.upstreamHash
 }

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"bytes"
-	"hash/maphash"
 	"strings"
 	"unique"
 )
@@ -145,6 +144,3 @@ func (s *Stream) serviceOf(e *entry) (unique.Handle[Service], bool) {
 	remember(&s.services, maxStreamServices, string(s.scratch), h)
 	return h, true
 }
-
-// hash is seeded at random for each process: nobody outside can make two values collide.
-func (s *Stream) hash(b []byte) uint64 { return maphash.Bytes(s.aggregator.seed, b) }

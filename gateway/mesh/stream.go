@@ -21,6 +21,7 @@ var ErrMalformed = errors.New("malformed StreamAccessLogsMessage")
 // concurrently; everything else may be.
 type Stream struct {
 	aggregator *Aggregator
+	secret     secret // the aggregator's, near at hand
 	node       Node
 	own        unique.Handle[Peer]
 	ownRaw     attributes

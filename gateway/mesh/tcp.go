@@ -207,7 +207,7 @@ func (s *Stream) traffic(e *entry, final bool) (t traffic, ok bool) {
 		return t, final
 	}
 	s.scratch = append(append(append(s.scratch[:0], s.node.ID...), 0), e.streamID...)
-	id := s.hash(s.scratch)
+	id := s.secret.hash(s.scratch)
 	if final {
 		return a.connections.end(id, t)
 	}
