@@ -1,5 +1,7 @@
 package mesh
 
+import "encoding/binary"
+
 // entry is what is read of one HTTPAccessLogEntry. Slices alias the received bytes. The zero value of a field means
 // that Envoy did not send it.
 type entry struct {
@@ -53,31 +55,66 @@ func (e *entry) unmarshal(b []byte) bool {
 	return true
 }
 
+// commonFields has a bit for each field of AccessLogCommon that is read.
+const commonFields = 1<<3 | 1<<4 | 1<<5 | 1<<12 | 1<<13 | 1<<15 | 1<<16 | 1<<17 | 1<<19 | 1<<20 | 1<<21 | 1<<22 | 1<<23 | 1<<24 | 1<<26 | 1<<27 |
+	1<<29 | 1<<30 | 1<<33
+
 func (e *entry) common(b []byte) bool {
 	for i := 0; i < len(b); {
-		tag, v, next := field(b, i)
-		if next < 0 {
-			return false
+		var tag uint32
+		var v uint64
+		next := -1
+		// A tag of one or two bytes and a length or number of one, as most are: this is field, without the call.
+		if uint(i)+4 <= uint(len(b)) {
+			head, at := binary.LittleEndian.Uint32(b[i:]), i+2
+			tag = head & 0x7f
+			if head&0x8080 == 0x80 {
+				tag |= head >> 1 & 0x3f80
+				head >>= 8
+				at++
+			}
+			if head&0x8000 == 0 && tag >= 1<<3 {
+				v = uint64(head >> 8 & 0x7f)
+				switch tag & 7 {
+				case length:
+					v, next = uint64(at), at+int(v)
+				case varint:
+					next = at
+				}
+			}
+		}
+		if next < 0 || next > len(b) {
+			if tag, v, next = field(b, i); next < 0 {
+				return false
+			}
 		}
 		i = next
+		if uint64(commonFields)>>(tag>>3)&1 == 0 {
+			continue
+		}
 		if tag&7 == varint {
-			switch tag >> 3 {
-			case 24:
-				e.attempts = uint32(v)
-			case 27:
-				e.intermediate = v != 0
-			case 29:
-				e.sent = v
-			case 30:
-				e.received = v
-			case 33:
-				e.logType = int32(v)
-			}
+			e.commonNumber(tag>>3, v)
 		} else if tag&7 == length && !e.commonMessage(tag>>3, b[v:next:next]) {
 			return false
 		}
 	}
 	return e.duration.set || e.readLastTx()
+}
+
+// commonNumber takes one number of AccessLogCommon.
+func (e *entry) commonNumber(number uint32, v uint64) {
+	switch number {
+	case 24:
+		e.attempts = uint32(v)
+	case 27:
+		e.intermediate = v != 0
+	case 29:
+		e.sent = v
+	case 30:
+		e.received = v
+	case 33:
+		e.logType = int32(v)
+	}
 }
 
 // commonMessage reads one length-delimited field of AccessLogCommon.
