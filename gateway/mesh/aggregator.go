@@ -93,6 +93,7 @@ func (a *Aggregator) Open(n Node) *Stream {
 		aggregator: a, secret: a.secret, node: n, own: unique.Make(n.peer), idc: unique.Make(n.IDC),
 	}
 	s.unknown.peer, s.unknown.principal = unique.Make(Peer{}), unique.Make(Unknown)
+	s.self, s.nobody = s.partyOf(s.own), s.partyOf(s.unknown.peer)
 	for i, v := range n.peer {
 		s.ownRaw[i] = []byte(v)
 	}

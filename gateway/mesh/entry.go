@@ -17,6 +17,7 @@ type entry struct {
 	grpcHeader, grpcTrailer            []byte // grpc-status
 	streamID                           []byte // of a request or connection, in all of its entries
 
+	id                uint64                                                // hash of the key
 	later             struct{ upstream, local, remote, tls, lastTx []byte } // not read yet
 	upstream          address                                               // readUpstream: who was asked
 	upstreamHash      uint64                                                // of later.upstream; 0: not known yet
@@ -223,8 +224,18 @@ func (e *entry) responseCode(b []byte) bool {
 // readUpstream and so on read what most entries are understood without. They return false when it is malformed.
 func (e *entry) readUpstream() bool { return e.upstream.unmarshal(e.later.upstream) }
 func (e *entry) readLocal() bool    { return e.local.unmarshal(e.later.local) }
-func (e *entry) readRemote() bool   { return e.remote.unmarshal(e.later.remote) }
 func (e *entry) readLastTx() bool   { return e.later.lastTx == nil || e.lastTx.unmarshal(e.later.lastTx) }
+
+func (e *entry) readRemote() bool {
+	if e.remote.socket {
+		return true
+	}
+	ok := e.remote.unmarshal(e.later.remote)
+	if !ok {
+		e.remote = address{}
+	}
+	return ok
+}
 
 func (e *entry) readTLS() bool {
 	c, ok := cursor{b: e.later.tls}, true

@@ -4,6 +4,7 @@ import "unique"
 
 // far is what a stream knows of an address: the IDC there, or that nobody knew it at the time.
 type far struct {
+	id         uint64                // hash of idc
 	idc        unique.Handle[string] // zero: not known
 	generation uint64                // of the addresses, when they were asked
 }
@@ -18,9 +19,10 @@ func (s *Stream) farOf(k *key, e *entry) unique.Handle[string] {
 	case k.reporter == reporterDestination && e.readRemote() && e.remote.socket && len(e.remote.ip) > 0:
 		hash = s.secret.hash(e.remote.ip)
 	default:
+		e.id *= odd
 		return s.idc
 	}
-	known, ok := s.fars[hash]
+	known, ok := s.fars.get(hash)
 	if generation := s.aggregator.addresses.generation.Load(); !ok || known.idc == (unique.Handle[string]{}) && known.generation != generation {
 		known = far{generation: generation}
 		if !source {
@@ -28,8 +30,12 @@ func (s *Stream) farOf(k *key, e *entry) unique.Handle[string] {
 		} else if e.readUpstream() && e.upstream.socket && len(e.upstream.ip) > 0 {
 			known.idc = s.aggregator.addresses.idc(e.upstream.ip)
 		}
-		remember(&s.fars, maxStreamAddrs, hash, known)
+		if known.idc != (unique.Handle[string]{}) {
+			known.id = s.secret.hash([]byte(known.idc.Value()))
+		}
+		s.fars.put(maxStreamAddrs, hash, known)
 	}
+	e.id = e.id*odd + known.id
 	if known.idc == (unique.Handle[string]{}) {
 		return s.idc
 	}

@@ -64,7 +64,11 @@ func (a *Aggregator) sweep(now time.Time) {
 		s.mu.Lock()
 		s.merge()
 		// A stream that is idle holds nothing, and the hosts of its services are to be asked for again.
-		s.series, s.learned, s.services, s.fars, s.dirty = nil, nil, nil, nil, nil
+		s.series.clear()
+		s.learned.clear()
+		s.services.clear()
+		s.fars.clear()
+		s.dirty = nil
 		s.mu.Unlock()
 	}
 	since := now.Add(-a.options.Idle)

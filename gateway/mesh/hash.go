@@ -7,6 +7,9 @@ import (
 	"math/bits"
 )
 
+// odd spreads a hash before another is added to it.
+const odd = 0x9e3779b97f4a7c15
+
 // secret seeds the hashes of one gateway. It is random and never told: nobody outside can make two values collide, and two
 // that are not made to do so collide about once in 2^64 times.
 type secret struct {

@@ -7,31 +7,34 @@ import (
 
 // peer tells who is on one side: what the entry says of it and, on the own side, what the node says. Peers are remembered by a
 // hash of the bytes that describe them, so that these are parsed once.
-func (s *Stream) peer(sd *side, own bool) (unique.Handle[Peer], bool) {
+func (s *Stream) peer(sd *side, own bool) (*party, bool) {
 	if sd.empty() {
 		if own {
-			return s.own, true
+			return s.self, true
 		}
-		return s.unknown.peer, true
+		return s.nobody, true
 	}
 	hash, cacheable := s.sideHash(sd, own)
 	if cacheable {
-		if known, ok := s.raw[hash]; ok {
+		if known, ok := s.raw.get(hash); ok {
 			return known, true
 		}
 	}
 	peer, unambiguous, ok := s.parsePeer(sd, own)
-	if ok && cacheable && unambiguous {
-		remember(&s.raw, maxStreamPeers, hash, peer)
+	if !ok {
+		return nil, false
 	}
-	return peer, ok
+	p := s.partyOf(peer)
+	if cacheable && unambiguous {
+		s.raw.put(maxStreamPeers, hash, p)
+	}
+	return p, true
 }
 
 // sideHash is the same for whatever order the fields of a side's Structs are in: Envoy's encoder writes a map in any order.
 // It is 64 bits long and seeded anew in each process, so that nobody can make two sides collide; with 1,024 remembered, one of
 // 2^54 lookups of a new side meets another's hash. It is not to be cached when ok is false.
 func (s *Stream) sideHash(sd *side, own bool) (hash uint64, ok bool) {
-	const odd = 0x9e3779b97f4a7c15
 	hash, ok = s.structHash(sd.state, sd.stateKind)
 	hash = hash*odd + uint64(sd.stateKind)
 	if own { // what the node adds is the same for all
@@ -112,7 +115,7 @@ func (s *Stream) parsePeer(sd *side, own bool) (peer unique.Handle[Peer], unambi
 func (s *Stream) intern(a *attributes) (unique.Handle[Peer], bool) {
 	var hash uint64
 	for _, v := range a {
-		hash = hash*0x9e3779b97f4a7c15 + s.secret.hash(v)
+		hash = hash*odd + s.secret.hash(v)
 	}
 	if known, ok := s.peers[hash]; ok {
 		return known, true
@@ -131,33 +134,35 @@ func (s *Stream) intern(a *attributes) (unique.Handle[Peer], bool) {
 func (s *Stream) byAddress(k *key, e *entry) {
 	switch k.reporter {
 	case reporterSource:
-		s.byUpstream(k, e)
+		s.byUpstream(e)
 	case reporterDestination:
-		if !identified(k.source, s.unknown.peer) && e.readRemote() && e.remote.socket {
+		if !e.source.party.known && e.readRemote() && e.remote.socket {
 			if p, ok := s.aggregator.addresses.lookup(address{ip: e.remote.ip, socket: true}); ok {
-				k.source = p
+				e.source.party = s.partyOf(p)
 			}
 		}
 	}
 }
 
-func (s *Stream) byUpstream(k *key, e *entry) {
-	named := identified(k.destination, s.unknown.peer)
-	hash := s.upstreamHash(e)
-	if len(e.later.upstream) == 0 || named && s.learned[hash] == k.destination {
+func (s *Stream) byUpstream(e *entry) {
+	if len(e.later.upstream) == 0 {
+		return
+	}
+	p, hash := e.destination.party, s.upstreamHash(e)
+	if learned, _ := s.learned.get(hash); p.known && learned == p.peer {
 		return
 	}
 	if !e.readUpstream() || !e.upstream.socket || len(e.upstream.ip) == 0 {
 		return
 	}
-	if !named {
+	if !p.known {
 		if p, ok := s.aggregator.addresses.lookup(e.upstream); ok {
-			k.destination = p
+			e.destination.party = s.partyOf(p)
 		}
 		return
 	}
-	remember(&s.learned, maxStreamAddrs, hash, k.destination)
-	s.aggregator.addresses.learn(e.upstream, k.destination)
+	s.learned.put(maxStreamAddrs, hash, p.peer)
+	s.aggregator.addresses.learn(e.upstream, p.peer)
 }
 
 // upstreamHash is of what an entry says of its upstream's address.
@@ -167,6 +172,3 @@ func (s *Stream) upstreamHash(e *entry) uint64 {
 	}
 	return e.upstreamHash
 }
-
-// identified tells whether a peer is known by more than its namespace or cluster.
-func identified(p, unknown unique.Handle[Peer]) bool { return p != unknown && p.Value().known() }

@@ -19,17 +19,19 @@ func (s *Stream) key(e *entry) (k key, ok bool) {
 		k.protocol = protocolGRPC
 	}
 	destinationReports := k.reporter == reporterDestination
-	if k.source, ok = s.peer(&e.source, k.reporter == reporterSource); !ok {
+	if e.source.party, ok = s.peer(&e.source, k.reporter == reporterSource); !ok {
 		return key{}, false
 	}
-	if k.destination, ok = s.peer(&e.destination, destinationReports); !ok {
+	if e.destination.party, ok = s.peer(&e.destination, destinationReports); !ok {
 		return key{}, false
 	}
 	s.byAddress(&k, e)
 	k.far = s.farOf(&k, e)
-	if k.service, ok = s.serviceOf(e); !ok {
+	service, ok := s.serviceOf(e)
+	if !ok {
 		return key{}, false
 	}
+	k.service = service.service
 	if destinationReports { // else the certificates are those of the reporter's own client, which is not an end of the edge
 		if !e.readTLS() {
 			return key{}, false
@@ -39,14 +41,27 @@ func (s *Stream) key(e *entry) (k key, ok bool) {
 			k.security = securityMutualTLS
 		}
 	}
-	if k.sourcePrincipal, ok = s.principal(e.peerSAN, k.source); !ok {
+	if k.sourcePrincipal, ok = s.principal(e, e.peerSAN, e.source.party); !ok {
 		return key{}, false
 	}
-	if k.destinationPrincipal, ok = s.principal(e.localSAN, k.destination); !ok {
+	if k.destinationPrincipal, ok = s.principal(e, e.localSAN, e.destination.party); !ok {
 		return key{}, false
 	}
-	k.source, k.destination = s.inNamespace(k.source, k.sourcePrincipal), s.inNamespace(k.destination, k.destinationPrincipal)
+	k.source = s.inNamespace(e.source.party, k.sourcePrincipal)
+	k.destination = s.inNamespace(e.destination.party, k.destinationPrincipal)
+	e.identify(&k, service.id)
 	return k, true
+}
+
+// identify completes the hash of the entry's key, to which principals and the far end have been added.
+func (e *entry) identify(k *key, service uint64) {
+	small := uint64(k.code) | uint64(uint8(k.grpc))<<32 | uint64(k.reporter)<<40 | uint64(k.protocol)<<48 | uint64(k.security)<<56
+	id := e.id*odd + e.source.party.id
+	id = id*odd + e.destination.party.id
+	id = id*odd + service
+	id = id*odd + small
+	id = id*odd + uint64(k.flags)
+	e.id = id ^ id>>32
 }
 
 // grpcStatus is the grpc-status of the trailers, or of the headers of a trailers-only response, or noGRPCStatus.
@@ -95,14 +110,28 @@ func (s *Stream) reporterOf(e *entry) reporter {
 	return reporterUnknown
 }
 
+// named is a service that a stream remembers.
+type named struct {
+	service unique.Handle[Service]
+	id      uint64 // hash of its name
+}
+
 // serviceOf names the destination service: by tag, by cluster, by route, else by authority, whose number is bounded because
 // the client chooses it; a bare cluster name is the last resort.
-func (s *Stream) serviceOf(e *entry) (unique.Handle[Service], bool) {
+func (s *Stream) serviceOf(e *entry) (named, bool) {
+	var cluster uint64
+	if len(e.service) == 0 && len(e.cluster) > 0 {
+		cluster = ^s.secret.hash(e.cluster)
+		if known, ok := s.services.get(cluster); ok {
+			return known, true
+		}
+	}
 	kind, name, through := byte('h'), e.service, ""
 	if len(name) == 0 || string(name) == Unknown || string(name) == "-" {
 		name = clusterHost(e.cluster)
 	}
 	if len(name) == 0 {
+		cluster = 0 // it does not tell
 		name = clusterHost(e.route)
 	}
 	if len(name) == 0 {
@@ -117,18 +146,20 @@ func (s *Stream) serviceOf(e *entry) (unique.Handle[Service], bool) {
 		kind, name = 'h', e.cluster
 	}
 	s.scratch = append(append(s.scratch[:0], kind), name...)
-	if h, ok := s.services[string(s.scratch)]; ok {
-		return h, true
+	id := s.secret.hash(s.scratch)
+	if known, ok := s.services.get(id); ok {
+		s.services.put(maxStreamServices, cluster, known)
+		return known, true
 	}
 	host := strings.ToLower(string(name))
 	if !validLabel(host) {
 		if kind == 'h' {
-			return unique.Handle[Service]{}, false
+			return named{}, false
 		}
-		return s.aggregator.otherService, true
+		return named{service: s.aggregator.otherService}, true
 	}
 	if kind != 'h' && !s.aggregator.hosts.allowAuthority(host) {
-		return s.aggregator.otherService, true
+		return named{service: s.aggregator.otherService}, true
 	}
 	service := newService(host)
 	if through != "" {
@@ -140,7 +171,8 @@ func (s *Stream) serviceOf(e *entry) (unique.Handle[Service], bool) {
 	if kind == 'h' {
 		s.aggregator.hosts.name(host)
 	}
-	h := unique.Make(service)
-	remember(&s.services, maxStreamServices, string(s.scratch), h)
-	return h, true
+	n := named{unique.Make(service), id}
+	s.services.put(maxStreamServices, id, n)
+	s.services.put(maxStreamServices, cluster, n)
+	return n, true
 }

@@ -6,34 +6,29 @@ import (
 )
 
 // principal is the URI of a certificate, else what the peer's own metadata says.
-func (s *Stream) principal(san []byte, peer unique.Handle[Peer]) (unique.Handle[string], bool) {
-	if len(san) > 0 {
-		return s.text(san)
+func (s *Stream) principal(e *entry, san []byte, p *party) (unique.Handle[string], bool) {
+	if len(san) == 0 {
+		e.id *= odd
+		return p.principal, p.valid
 	}
-	id := peer.Value()[principal]
-	if id == "" {
-		return s.unknown.principal, true
-	}
-	if h, ok := s.texts[id]; ok {
-		return h, true
-	}
-	return s.newText(id)
+	hash := s.secret.hash(san)
+	e.id = e.id*odd + hash
+	return s.textOf(hash, san)
 }
 
 // text interns what is to be a label; ok is false when it cannot be one.
-func (s *Stream) text(b []byte) (h unique.Handle[string], ok bool) {
-	if h, ok := s.texts[string(b)]; ok {
+func (s *Stream) text(b []byte) (unique.Handle[string], bool) { return s.textOf(s.secret.hash(b), b) }
+
+func (s *Stream) textOf(hash uint64, b []byte) (unique.Handle[string], bool) {
+	if h, ok := s.texts.get(hash); ok {
 		return h, true
 	}
-	return s.newText(string(b))
-}
-
-func (s *Stream) newText(text string) (unique.Handle[string], bool) {
+	text := string(b)
 	if !validLabel(text) {
 		return unique.Handle[string]{}, false
 	}
 	h := unique.Make(text)
-	remember(&s.texts, maxStreamPeers, text, h)
+	s.texts.put(maxStreamPeers, hash, h)
 	return h, true
 }
 
@@ -44,21 +39,21 @@ type placed struct {
 }
 
 // inNamespace is a peer in the namespace that its principal names: what is certified beats what is told.
-func (s *Stream) inNamespace(peer unique.Handle[Peer], principal unique.Handle[string]) unique.Handle[Peer] {
+func (s *Stream) inNamespace(of *party, principal unique.Handle[string]) unique.Handle[Peer] {
 	if principal == s.unknown.principal {
-		return peer
+		return of.peer
 	}
 	certified := namespaceOf(principal.Value())
-	if certified == "" || peer.Value()[namespace] == certified {
-		return peer
+	if certified == "" || of.namespace == certified {
+		return of.peer
 	}
-	of := placed{peer, principal}
-	h, ok := s.placed[of]
+	at := placed{of.peer, principal}
+	h, ok := s.placed[at]
 	if !ok {
-		p := peer.Value()
+		p := of.peer.Value()
 		p[namespace] = certified
 		h = unique.Make(p)
-		remember(&s.placed, maxStreamPeers, of, h)
+		remember(&s.placed, maxStreamPeers, at, h)
 	}
 	return h
 }

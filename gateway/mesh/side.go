@@ -9,6 +9,8 @@ type side struct {
 	meta      []byte // Struct from dynamic metadata
 	tags      attributes
 	tagged    bool // tags has at least one
+
+	party *party // who that is; nil until it is looked for
 }
 
 func (s *side) empty() bool { return len(s.state) == 0 && len(s.meta) == 0 && !s.tagged }

@@ -10,7 +10,7 @@ import (
 const (
 	maxStreamSeries   = 8192
 	maxStreamPeers    = 1024
-	maxStreamServices = 1024
+	maxStreamServices = 2048 // by name, and by cluster
 	maxStreamAddrs    = 4096
 )
 
@@ -24,6 +24,8 @@ type Stream struct {
 	secret     secret // the aggregator's, near at hand
 	node       Node
 	own        unique.Handle[Peer]
+	self       *party // own
+	nobody     *party // unknown.peer
 	ownRaw     attributes
 	idc        unique.Handle[string]
 	unknown    struct {
@@ -34,7 +36,7 @@ type Stream struct {
 	reporter reporter // by the stream's log name or node kind, if these tell
 
 	mu       sync.Mutex
-	series   map[key]*counts
+	series   table[*counts] // by hash of the key
 	dirty    []*counts
 	tries    map[try]uint64
 	stats    Stats
@@ -42,13 +44,14 @@ type Stream struct {
 	readTCP  uint64
 	entry    entry // of the entry being read
 	scratch  []byte
-	raw      map[uint64]unique.Handle[Peer] // by hash of what described them
+	raw      table[*party] // by hash of what described them
+	parties  map[unique.Handle[Peer]]*party
 	peers    map[uint64]unique.Handle[Peer] // by hash of attributes
-	services map[string]unique.Handle[Service]
+	services table[named]
 	placed   map[placed]unique.Handle[Peer]
-	texts    map[string]unique.Handle[string] // principals, clusters, addresses of endpoints
-	fars     map[uint64]far                   // by hash of the IP
-	learned  map[uint64]unique.Handle[Peer]   // addresses told to the aggregator, by hash
+	texts    table[unique.Handle[string]] // principals, clusters, addresses of endpoints
+	fars     table[far]                   // by hash of the address or IP
+	learned  table[unique.Handle[Peer]]   // addresses told to the aggregator
 }
 
 // Stats counts what became of a stream's entries.
@@ -149,23 +152,21 @@ func (s *Stream) http(b []byte) {
 	if o := s.aggregator.observer.Load(); o != nil {
 		s.observe(o, b, k, false)
 	}
-	n := s.countsOf(k)
+	n := s.countsOf(&k, e.id)
 	n.add(&s.aggregator.bounds, e)
 	n.passed.add(e, k.reporter)
 }
 
-// countsOf returns what the stream counts of a series, to be added to.
-func (s *Stream) countsOf(k key) *counts {
-	n := s.series[k]
-	if n == nil {
-		if len(s.series) >= maxStreamSeries {
+// countsOf returns what the stream counts of a series, to be added to. id is a hash of the key, and the same for each of its
+// entries as a rule; where it is not, the series is counted in parts.
+func (s *Stream) countsOf(k *key, id uint64) *counts {
+	n, _ := s.series.get(id)
+	if n == nil || n.key != *k {
+		if s.series.used >= maxStreamSeries || len(s.dirty) >= maxStreamSeries {
 			s.merge()
-			clear(s.series)
-		} else if s.series == nil {
-			s.series = map[key]*counts{}
 		}
-		n = &counts{key: k}
-		s.series[k] = n
+		n = &counts{key: *k}
+		s.series.put(maxStreamSeries, id, n)
 	}
 	if !n.dirty {
 		n.dirty = true

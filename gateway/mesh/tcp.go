@@ -191,7 +191,7 @@ func (s *Stream) tcp(b []byte) {
 		s.stats.Intermediate++
 	}
 	if ok {
-		n := s.countsOf(k)
+		n := s.countsOf(&k, e.id)
 		n.addTraffic(t)
 		if final {
 			n.passed.add(e, k.reporter)

@@ -20,8 +20,8 @@ func UnknownNames() [unknownCount]string {
 func (s *Stream) countUnknown(k *key, e *entry) {
 	for i, unknown := range [unknownCount]bool{
 		unknownReporter:    k.reporter == reporterUnknown,
-		unknownSource:      !identified(k.source, s.unknown.peer),
-		unknownDestination: !identified(k.destination, s.unknown.peer),
+		unknownSource:      !e.source.party.known,
+		unknownDestination: !e.destination.party.known,
 		unknownService:     k.service == s.aggregator.unknownService,
 		unknownIDC:         s.idc == s.unknown.principal,
 		unknownPeerForm:    e.unread || e.source.unread() || e.destination.unread(),
