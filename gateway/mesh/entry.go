@@ -155,6 +155,17 @@ func (e *entry) commonMessage(number uint32, b []byte) bool {
 
 func (e *entry) request(b []byte) bool {
 	for i := 0; i < len(b); {
+		// Most fields are passed over, without a call.
+		if head := b[i]; i+1 < len(b) && (head|b[i+1]) < 0x80 && head >= 1<<3 && head != 3<<3|length && head != 13<<3|length {
+			if next := i + 2 + int(b[i+1]); head&7 == length && next <= len(b) {
+				i = next
+				continue
+			}
+			if head&7 == varint {
+				i += 2
+				continue
+			}
+		}
 		tag, v, next := field(b, i)
 		if next < 0 {
 			return false

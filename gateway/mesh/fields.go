@@ -86,8 +86,35 @@ func once(to *[]byte, b []byte) bool {
 	return true
 }
 
+// pair reads a message whose fields 1 and 2 are length-delimited, once each and in this order, as they nearly all are; else ok
+// is false. The lengths have one byte or, of the second, two.
+func pair(b []byte) (first, second []byte, ok bool) {
+	if len(b) < 2 || b[0] != 1<<3|length || b[1] >= 0x80 {
+		return nil, nil, false
+	}
+	end := 2 + int(b[1])
+	if len(b) < end+3 || b[end] != 2<<3|length {
+		return nil, nil, false
+	}
+	at, n := end+2, int(b[end+1])
+	if n >= 0x80 {
+		if b[at] >= 0x80 {
+			return nil, nil, false
+		}
+		n = n&0x7f | int(b[at])<<7
+		at++
+	}
+	if at+n != len(b) {
+		return nil, nil, false
+	}
+	return b[2:end:end], b[at:len(b):len(b)], true
+}
+
 // mapEntry splits an entry of a protobuf map with string keys and length-delimited values.
 func mapEntry(b []byte) (key, value []byte, ok bool) {
+	if key, value, ok = pair(b); ok {
+		return key, value, true
+	}
 	seen := false
 	for i := 0; i < len(b); {
 		tag, v, next := field(b, i)

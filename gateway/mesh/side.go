@@ -30,6 +30,10 @@ func (e *entry) filterState(b []byte) bool {
 		e.unread = e.unread || wasmPeer(key)
 		return ok
 	}
+	if url, state, ok := pair(value); ok {
+		s.state, s.stateKind = state, parseStateKind(url)
+		return true
+	}
 	s.state, s.stateKind = nil, stateOther
 	for i := 0; i < len(value); {
 		tag, v, next := field(value, i)
