@@ -65,7 +65,7 @@ func (e *entry) common(b []byte) bool {
 		var tag uint32
 		var v uint64
 		next := -1
-		// A tag of one or two bytes and a length or number of one, as most are: this is field, without the call.
+		// A tag and a length or number of one or two bytes each, as most are: this is field, without the call.
 		if uint(i)+4 <= uint(len(b)) {
 			head, at := binary.LittleEndian.Uint32(b[i:]), i+2
 			tag = head & 0x7f
@@ -74,8 +74,13 @@ func (e *entry) common(b []byte) bool {
 				head >>= 8
 				at++
 			}
-			if head&0x8000 == 0 && tag >= 1<<3 {
-				v = uint64(head >> 8 & 0x7f)
+			v = uint64(head >> 8 & 0x7f)
+			long := head&0x8000 != 0
+			if long {
+				v |= uint64(head >> 9 & 0x3f80)
+				at++
+			}
+			if head&0x80 == 0 && tag >= 1<<3 && (!long || head&0x800000 == 0) {
 				switch tag & 7 {
 				case length:
 					v, next = uint64(at), at+int(v)
