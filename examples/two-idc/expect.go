@@ -69,7 +69,7 @@ func (e *expectation) add(c *caller, t trial) {
 		if m.talk == nil {
 			e.want[requests][m.series(c.from, c.to, serviceHost)] += times
 		} else {
-			e.addTalk(c, t.port, m, times)
+			e.addTalk(c, m, times)
 		}
 		switch {
 		case m.nobody: // nothing left the caller's Envoy
@@ -85,12 +85,11 @@ func (e *expectation) add(c *caller, t trial) {
 	}
 }
 
-// addTalk adds TCP connections. Without tags and without an authority nothing tells the server's side the service: the name
-// of its cluster is the last resort.
-func (e *expectation) addTalk(c *caller, port int, m mark, times float64) {
+// addTalk adds TCP connections. Without tags and without an authority nothing tells the server's side the service.
+func (e *expectation) addTalk(c *caller, m mark, times float64) {
 	service := serviceHost
 	if e.identity == istio && m.reporter == "destination" {
-		service = inbound(appPort(port))
+		service = "unknown"
 	}
 	for name, value := range map[string]int{
 		"connections_opened": 1, "connections_closed": 1, "received_bytes": m.talk.received(), "sent_bytes": m.talk.sent(),

@@ -142,7 +142,7 @@ func (s *Stream) serviceOf(e *entry) (named, bool) {
 		}
 		name = withoutPort(e.authority)
 	}
-	if len(name) == 0 {
+	if len(name) == 0 && !bytes.HasPrefix(e.cluster, []byte("inbound|")) { // that one names a port, no service
 		kind, name = 'h', e.cluster
 	}
 	s.scratch = append(append(s.scratch[:0], kind), name...)
