@@ -121,7 +121,7 @@ func identifierOf(message []byte) []byte {
 	var identifier []byte // several are merged by being joined
 	found := false
 	walkFields(message, func(number protowire.Number, _, content []byte) {
-		if number != identifierField {
+		if number != identifierField || content == nil {
 			return
 		}
 		found = true
@@ -149,11 +149,11 @@ func recordOf(identifier, message []byte) []byte {
 	return append(append(record, identifier...), rest...)
 }
 
-// withoutField leaves out one field of a message, which it copies; ok is false when the message is malformed.
+// withoutField leaves out one length-delimited field of a message, which it copies; ok is false when the message is malformed.
 func withoutField(message []byte, unwanted protowire.Number) (rest []byte, ok bool) {
 	rest = make([]byte, 0, min(len(message), 4096))
-	ok = walkFields(message, func(number protowire.Number, field, _ []byte) {
-		if number != unwanted {
+	ok = walkFields(message, func(number protowire.Number, field, content []byte) {
+		if number != unwanted || content == nil {
 			rest = append(rest, field...)
 		}
 	})
