@@ -59,7 +59,7 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "lockkeeper",
 		Short: "Observability gateway for Envoy and Istio",
-		Long: `Lockkeeper takes in the access logs of Envoys, turns them into Istio's metrics and keeps them in a storage plugin.
+		Long: `Lockkeeper takes in the access logs and stats of Envoys, turns them into Istio's and Envoy's metrics and keeps them in a storage plugin.
 
 Exit codes: 0 done, 1 failed, 2 called wrongly.`,
 		Example:           "  lockkeeper run",
