@@ -194,10 +194,5 @@ func (r *envoyReceiver) flushNodes(ctx context.Context, now time.Time) error {
 	if r.next == nil {
 		return nil
 	}
-	return r.reports.export(points(r.health(now)), now, r.config.Gateway, func(metrics pmetric.Metrics) error {
-		op := r.report.StartMetricsOp(ctx)
-		err := r.next.ConsumeMetrics(ctx, metrics)
-		r.report.EndMetricsOp(op, "nodes", metrics.DataPointCount(), err)
-		return err
-	})
+	return r.reports.export(points(r.health(now)), now, r.config.Gateway, func(metrics pmetric.Metrics) error { return r.consume(ctx, "nodes", metrics) })
 }

@@ -207,20 +207,21 @@ func (r *envoyReceiver) flushEntries(ctx context.Context, now time.Time) error {
 			if r.config.RequestsFrom != "als" {
 				return nil // they come from the stats sink
 			}
-			return r.consume(ctx, r.metrics(batch, now))
+			return r.consume(ctx, "als", r.metrics(batch, now))
 		},
-		Counters: func(batch []mesh.Counter) error { return r.consume(ctx, r.counters(batch, now)) },
+		Counters: func(batch []mesh.Counter) error { return r.consume(ctx, "als", r.counters(batch, now)) },
 	})
 }
 
-func (r *envoyReceiver) consume(ctx context.Context, metrics pmetric.Metrics) error {
+// consume hands metrics on, which are the next consumer's from then on.
+func (r *envoyReceiver) consume(ctx context.Context, format string, metrics pmetric.Metrics) error {
 	if r.next == nil {
 		return nil
 	}
 	op := r.report.StartMetricsOp(ctx)
 	points := metrics.DataPointCount()
 	err := r.next.ConsumeMetrics(ctx, metrics)
-	r.report.EndMetricsOp(op, "als", points, err)
+	r.report.EndMetricsOp(op, format, points, err)
 	return err
 }
 

@@ -89,26 +89,15 @@ func (r *envoyReceiver) flushStats(ctx context.Context, now time.Time) error {
 
 // observeStats registers the metrics of the stats streams.
 func (r *envoyReceiver) observeStats(meter metric.Meter) (metric.Registration, error) {
-	var errs []error
-	var all []metric.Observable
-	counter := func(name, description string) metric.Int64ObservableCounter {
-		c, err := meter.Int64ObservableCounter(name, metric.WithDescription(description))
-		errs, all = append(errs, err), append(all, c)
-		return c
-	}
-	gauge := func(name, description string) metric.Int64ObservableGauge {
-		g, err := meter.Int64ObservableGauge(name, metric.WithDescription(description))
-		errs, all = append(errs, err), append(all, g)
-		return g
-	}
-	messages := counter("lockkeeper_stats_messages_total", "Messages of Envoy's metrics service, by node.")
-	malformed := counter("lockkeeper_stats_malformed_total", "Stats that could not be read.")
-	overflow := counter("lockkeeper_stats_overflow_total", "Values of stats dropped because too many series are kept.")
-	dropped := counter("lockkeeper_stats_dropped_total", "Values of stats left out on purpose, by reason.")
-	refused := counter("lockkeeper_stats_streams_refused_total", "Stats streams ended because of what they sent.")
-	streams := gauge("lockkeeper_stats_streams", "Open stats streams.")
-	series := gauge("lockkeeper_stats_series", "Series of stats kept.")
-	if err := errors.Join(errs...); err != nil {
+	i := instruments{meter: meter}
+	messages := i.counter("lockkeeper_stats_messages_total", "Messages of Envoy's metrics service, by node.")
+	malformed := i.counter("lockkeeper_stats_malformed_total", "Stats that could not be read.")
+	overflow := i.counter("lockkeeper_stats_overflow_total", "Values of stats dropped because too many series are kept.")
+	dropped := i.counter("lockkeeper_stats_dropped_total", "Values of stats left out on purpose, by reason.")
+	refused := i.counter("lockkeeper_stats_streams_refused_total", "Stats streams ended because of what they sent.")
+	streams := i.gauge("lockkeeper_stats_streams", "Open stats streams.")
+	series := i.gauge("lockkeeper_stats_series", "Series of stats kept.")
+	if err := errors.Join(i.errs...); err != nil {
 		return nil, err
 	}
 	return meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
@@ -125,5 +114,5 @@ func (r *envoyReceiver) observeStats(meter metric.Meter) (metric.Registration, e
 		o.ObserveInt64(streams, int64(t.Streams))
 		o.ObserveInt64(series, int64(t.Series))
 		return nil
-	}, all...)
+	}, i.all...)
 }

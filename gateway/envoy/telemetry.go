@@ -11,40 +11,48 @@ import (
 	"github.com/lockkeeper/lockkeeper/gateway/mesh"
 )
 
+// instruments collects what a callback observes.
+type instruments struct {
+	meter metric.Meter
+	all   []metric.Observable
+	errs  []error
+}
+
+func (i *instruments) counter(name, description string) metric.Int64ObservableCounter {
+	c, err := i.meter.Int64ObservableCounter(name, metric.WithDescription(description))
+	i.errs, i.all = append(i.errs, err), append(i.all, c)
+	return c
+}
+
+func (i *instruments) gauge(name, description string) metric.Int64ObservableGauge {
+	g, err := i.meter.Int64ObservableGauge(name, metric.WithDescription(description))
+	i.errs, i.all = append(i.errs, err), append(i.all, g)
+	return g
+}
+
 // observe registers the receiver's own metrics, which its README lists. They are read from the aggregator when asked for.
 func (r *envoyReceiver) observe(meter metric.Meter) (metric.Registration, error) {
-	var errs []error
-	var all []metric.Observable
-	counter := func(name, description string) metric.Int64ObservableCounter {
-		c, err := meter.Int64ObservableCounter(name, metric.WithDescription(description))
-		errs, all = append(errs, err), append(all, c)
-		return c
-	}
-	gauge := func(name, description string) metric.Int64ObservableGauge {
-		g, err := meter.Int64ObservableGauge(name, metric.WithDescription(description))
-		errs, all = append(errs, err), append(all, g)
-		return g
-	}
-	entries := counter("lockkeeper_als_entries_total", "Final access-log entries that were counted, by node.")
-	malformed := counter("lockkeeper_als_malformed_total", "Access-log entries that could not be read, by node.")
-	skipped := counter("lockkeeper_als_skipped_total", "Access-log entries that are not counted, by node and reason.")
-	refused := counter("lockkeeper_als_streams_refused_total", "Access-log streams ended because of what they sent.")
-	streams := gauge("lockkeeper_als_streams", "Open access-log streams.")
-	series := gauge("lockkeeper_series", "Label sets kept.")
-	overflow := counter("lockkeeper_series_overflow_total", "Requests and connections counted as other, because series::max was reached.")
-	endpoints := gauge("lockkeeper_endpoints", "Label sets of lockkeeper_endpoint_requests_total kept.")
-	endpointOverflow := counter("lockkeeper_endpoint_overflow_total", "Tries counted as other, because series::max was reached.")
-	flagOverflow := counter("lockkeeper_response_flags_overflow_total", "Response flags counted as those of other, because series::max was reached.")
-	hopOverflow := counter("lockkeeper_edge_overflow_total", "What lockkeeper_edge_sent_total and lockkeeper_edge_received_total leave out, because series::max was reached.")
-	untracked := counter("lockkeeper_tcp_untracked_total", "Entries of open TCP connections that are counted only at their end, because too many are open.")
-	unknown := counter("lockkeeper_unknown_total", "Counted entries of which something could not be told, by what.")
-	records := counter("lockkeeper_records_total", "Log records of access-log entries that were handed on.")
-	dropped := counter("lockkeeper_records_dropped_total", "Access-log entries that should have become log records and did not, by reason.")
-	uncompared := counter("lockkeeper_coverage_skipped_total", "Samples of Envoy's stats that coverage has no room for.")
-	unkept := counter("lockkeeper_coverage_unkept_total", "Times that what coverage keeps could not be read or written.")
-	liveDropped := counter("lockkeeper_live_dropped_total", "What a client that tails or records was too slow for.")
-	liveRefused := counter("lockkeeper_live_refused_total", "Clients that were refused because too many tail or record.")
-	if err := errors.Join(errs...); err != nil {
+	i := instruments{meter: meter}
+	entries := i.counter("lockkeeper_als_entries_total", "Final access-log entries that were counted, by node.")
+	malformed := i.counter("lockkeeper_als_malformed_total", "Access-log entries that could not be read, by node.")
+	skipped := i.counter("lockkeeper_als_skipped_total", "Access-log entries that are not counted, by node and reason.")
+	refused := i.counter("lockkeeper_als_streams_refused_total", "Access-log streams ended because of what they sent.")
+	streams := i.gauge("lockkeeper_als_streams", "Open access-log streams.")
+	series := i.gauge("lockkeeper_series", "Label sets kept.")
+	overflow := i.counter("lockkeeper_series_overflow_total", "Requests and connections counted as other, because series::max was reached.")
+	endpoints := i.gauge("lockkeeper_endpoints", "Label sets of lockkeeper_endpoint_requests_total kept.")
+	endpointOverflow := i.counter("lockkeeper_endpoint_overflow_total", "Tries counted as other, because series::max was reached.")
+	flagOverflow := i.counter("lockkeeper_response_flags_overflow_total", "Response flags counted as those of other, because series::max was reached.")
+	hopOverflow := i.counter("lockkeeper_edge_overflow_total", "What lockkeeper_edge_sent_total and lockkeeper_edge_received_total leave out, because series::max was reached.")
+	untracked := i.counter("lockkeeper_tcp_untracked_total", "Entries of open TCP connections that are counted only at their end, because too many are open.")
+	unknown := i.counter("lockkeeper_unknown_total", "Counted entries of which something could not be told, by what.")
+	records := i.counter("lockkeeper_records_total", "Log records of access-log entries that were handed on.")
+	dropped := i.counter("lockkeeper_records_dropped_total", "Access-log entries that should have become log records and did not, by reason.")
+	uncompared := i.counter("lockkeeper_coverage_skipped_total", "Samples of Envoy's stats that coverage has no room for.")
+	unkept := i.counter("lockkeeper_coverage_unkept_total", "Times that what coverage keeps could not be read or written.")
+	liveDropped := i.counter("lockkeeper_live_dropped_total", "What a client that tails or records was too slow for.")
+	liveRefused := i.counter("lockkeeper_live_refused_total", "Clients that were refused because too many tail or record.")
+	if err := errors.Join(i.errs...); err != nil {
 		return nil, err
 	}
 	return meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
@@ -80,5 +88,5 @@ func (r *envoyReceiver) observe(meter metric.Meter) (metric.Registration, error)
 			o.ObserveInt64(dropped, n.Load(), metric.WithAttributes(attribute.String("reason", reason)))
 		}
 		return nil
-	}, all...)
+	}, i.all...)
 }
