@@ -104,10 +104,11 @@ func (h *host) prepare() error {
 		}
 		defer listener.Close()
 		h.metrics.restarted(name, 0)
+		path, pinned := filepath.Join(directory, binary), strings.ToLower(cfg.SHA256)
 		h.processes[name] = &process{
-			launch: launch{
-				name: name, kind: cfg.Kind, path: filepath.Join(directory, binary), sha256: strings.ToLower(cfg.SHA256),
-				config: config, timeout: h.cfg.StartTimeout, forker: h.forker,
+			name: name, kind: cfg.Kind, binary: path, sha256: pinned,
+			starter: &launch{
+				name: name, kind: cfg.Kind, path: path, sha256: pinned, config: config, timeout: h.cfg.StartTimeout, forker: h.forker,
 			},
 			log: h.log.With(zap.String("plugin", name)), metrics: h.metrics, listen: listener.Addr().String(),
 		}

@@ -33,11 +33,18 @@ const (
 	stateStopped  = "stopped"
 )
 
+// starter starts a plugin anew.
+type starter interface {
+	// start returns the configured plugin, to serve HTTP of its own at listen and to print to out, or why there is none.
+	start(ctx context.Context, listen string, out *output) (*instance, error)
+}
+
 // process keeps one plugin running until its context ends.
 type process struct {
-	launch
-	log     *zap.Logger
-	metrics *metrics
+	name, kind, binary, sha256 string
+	starter                    starter
+	log                        *zap.Logger
+	metrics                    *metrics
 
 	mu        sync.Mutex
 	listen    string    // where the plugin may serve HTTP; the same at each restart unless something else has taken it
@@ -54,7 +61,7 @@ type process struct {
 func (p *process) start(ctx context.Context) error {
 	for began := time.Now(); ; {
 		p.change(stateStarting, nil, nil)
-		inst, err := p.launch.start(ctx, p.listen, p.output())
+		inst, err := p.starter.start(ctx, p.listen, p.output())
 		if err == nil {
 			p.change(stateRunning, inst, nil)
 			return nil
@@ -99,7 +106,7 @@ func (p *process) watch(ctx context.Context, inst *instance) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-inst.run.exited:
+		case <-inst.exited:
 			err := inst.ended()
 			inst.kill() // nothing is left to kill; this frees what go-plugin holds
 			return err
@@ -144,12 +151,12 @@ func (p *process) restart(ctx context.Context) (*instance, error) {
 	if err := p.keepListen(); err != nil {
 		return nil, err
 	}
-	inst, err := p.launch.start(ctx, p.listen, p.output())
+	inst, err := p.starter.start(ctx, p.listen, p.output())
 	if err != nil {
 		return nil, err
 	}
 	p.change(stateRunning, inst, nil)
-	p.log.Warn("plugin is back", zap.Int("pid", inst.run.pid()))
+	p.log.Warn("plugin is back", zap.Int("pid", inst.pid))
 	return inst, nil
 }
 

@@ -26,11 +26,11 @@ func (p *process) report() report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := report{
-		Name: p.name, Kind: p.kind, Binary: p.path, SHA256: p.sha256, Version: p.version, State: p.state,
+		Name: p.name, Kind: p.kind, Binary: p.binary, SHA256: p.sha256, Version: p.version, State: p.state,
 		Since: p.since, Restarts: p.restarts, LastError: p.lastError, QueryURL: p.queryURL,
 	}
 	if p.inst != nil {
-		s.PID = p.inst.run.pid()
+		s.PID = p.inst.pid
 	}
 	return s
 }
