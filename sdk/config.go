@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,6 +56,16 @@ func (c Config) Decode(into any) error {
 		told[i] = explain(mistake, lines)
 	}
 	return Permanent(fmt.Errorf("configuration of %q: %s", c.Name, strings.Join(told, "; ")))
+}
+
+// same tells whether a plugin opened with c is one opened with other: the order of keys and the name do not count.
+func (c Config) same(other Config) bool {
+	settings, err := normalize(c.raw)
+	others, otherErr := normalize(other.raw)
+	if err != nil || otherErr != nil {
+		return false
+	}
+	return c.Listen == other.Listen && cmp.Or(settings, "{}") == cmp.Or(others, "{}")
 }
 
 // normalize writes JSON with one key a line, so that the line in a decoder's message leads to the key, and

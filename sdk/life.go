@@ -22,7 +22,7 @@ type openPlugin interface {
 	stop(context.Context) error
 }
 
-// life is that of one plugin: configured once, used, stopped once. It serves the service Plugin.
+// life is that of one plugin: opened once, used, stopped once. It serves the service Plugin.
 type life[P openPlugin] struct {
 	pluginv1.UnimplementedPluginServer
 	open func(context.Context, Config) (P, error)
@@ -30,6 +30,7 @@ type life[P openPlugin] struct {
 	changes sync.Mutex   // held by Configure and Stop
 	calls   sync.RWMutex // read-held by each call that uses plugin
 	plugin  P
+	config  Config // what plugin was opened with
 	ready   bool
 	stopped bool
 	ending  context.Context // ends when Stop is called
@@ -44,20 +45,37 @@ func newLife[P openPlugin](open func(context.Context, Config) (P, error)) *life[
 func (l *life[P]) Configure(ctx context.Context, r *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
 	l.changes.Lock()
 	defer l.changes.Unlock()
-	if l.stopped {
-		return nil, status.Error(codes.FailedPrecondition, "the plugin was stopped")
+	version, err := negotiate(r.GetProtocolVersion(), OldestProtocolVersion, ProtocolVersion)
+	if err != nil {
+		return nil, err
 	}
-	if l.ready {
-		return nil, status.Error(codes.FailedPrecondition, "the plugin is configured already")
+	config := NewConfig(r.GetName(), r.GetListen(), r.GetConfig())
+	switch {
+	case l.stopped:
+		return nil, status.Error(codes.Unavailable, "the plugin was stopped")
+	case l.ready && !config.same(l.config):
+		return nil, status.Error(codes.FailedPrecondition, "configured already, with other settings: restart the plugin to change them")
+	case l.ready:
+		return &pluginv1.ConfigureResponse{ProtocolVersion: version}, nil
 	}
-	plugin, err := l.open(ctx, NewConfig(r.GetName(), r.GetListen(), r.GetConfig()))
+	plugin, err := l.open(ctx, config)
 	if err != nil {
 		return nil, statusError(err)
 	}
 	l.calls.Lock()
-	l.plugin, l.ready = plugin, true
+	l.plugin, l.ready, l.config = plugin, true, config
 	l.calls.Unlock()
-	return new(pluginv1.ConfigureResponse), nil
+	return &pluginv1.ConfigureResponse{ProtocolVersion: version}, nil
+}
+
+// negotiate chooses the newest version that both sides speak. The gateway says its newest, and 0 means 1.
+func negotiate(gateway, oldest, newest uint32) (uint32, error) {
+	gateway = max(gateway, 1)
+	if gateway < oldest {
+		return 0, status.Errorf(codes.FailedPrecondition, "the plugin needs version %d of the plugin protocol, and the gateway speaks version %d: "+
+			"update the gateway, or use an older release of the plugin", oldest, gateway)
+	}
+	return min(gateway, newest), nil
 }
 
 // use calls f with the open plugin, which stays open until f returns.

@@ -4,8 +4,11 @@ import goplugin "github.com/hashicorp/go-plugin"
 
 // What the gateway and a plugin process must agree on beyond the services in sdk/proto.
 const (
-	// ProtocolVersion is the version of the wire. It changes only when an old plugin could not work with a new gateway.
-	ProtocolVersion = 1
+	// ProtocolVersion is the newest version of the wire that this module speaks, and OldestProtocolVersion the oldest.
+	// Configure agrees on one. A new version is what an old plugin could not do without knowing it: fields are added
+	// without one.
+	ProtocolVersion       = 1
+	OldestProtocolVersion = 1
 
 	// MaxMessageBytes bounds one gRPC message in either direction. The gateway keeps its own requests to 2 MiB.
 	MaxMessageBytes = 64 << 20
@@ -18,10 +21,11 @@ const (
 	PluginKey = "plugin"
 )
 
-// Handshake is the go-plugin handshake: a guard against running a plugin by hand, not a secret.
+// Handshake is the go-plugin handshake: a guard against running a plugin by hand, not a secret. Its version stays 1,
+// because a plugin at an address has no handshake.
 func Handshake() goplugin.HandshakeConfig {
 	return goplugin.HandshakeConfig{
-		ProtocolVersion:  ProtocolVersion,
+		ProtocolVersion:  1,
 		MagicCookieKey:   "LOCKKEEPER_PLUGIN",
 		MagicCookieValue: "5f1c0a4e-lock-keeper",
 	}

@@ -86,8 +86,16 @@ func testWrongConfig(t *testing.T, conn grpc.ClientConnInterface, config map[str
 }
 
 func testSecondConfigure(t *testing.T, conn grpc.ClientConnInterface, config map[string]any) {
-	if err := tryConfigure(t, conn, config); status.Code(err) != codes.FailedPrecondition {
-		t.Errorf("second Configure: %v, want FailedPrecondition", err)
+	if err := tryConfigure(t, conn, config); err != nil {
+		t.Errorf("the same Configure again: %v", err)
+	}
+	other := maps.Clone(config)
+	if other == nil {
+		other = map[string]any{}
+	}
+	other["no_such_key"] = 1
+	if err := tryConfigure(t, conn, other); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("another Configure: %v, want FailedPrecondition", err)
 	}
 }
 

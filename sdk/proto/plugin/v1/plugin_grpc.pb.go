@@ -39,15 +39,18 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type PluginClient interface {
-	// Configure is called once, before anything else, and must finish what opening takes.
+	// Configure comes before anything else on each connection, and must finish what opening takes. The same
+	// configuration again (config and listen; the name does not count) is answered OK and changes nothing.
 	// INVALID_ARGUMENT: the configuration is wrong (the message names the key) and a retry would not help.
+	// FAILED_PRECONDITION: the plugin is configured already, with other settings, or the gateway is too old for it.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
 	// Info describes the configured plugin. FAILED_PRECONDITION before Configure.
 	Info(ctx context.Context, in *InfoRequest, opts ...grpc.CallOption) (*InfoResponse, error)
 	// Health returns OK while the plugin can do its work. UNAVAILABLE with a message when it
 	// cannot just now. No answer within the caller's deadline counts as unhealthy.
 	Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (*HealthResponse, error)
-	// Stop flushes and closes; the process may be ended as soon as it returns.
+	// Stop flushes and closes; the process may be ended as soon as it returns. A second Stop is answered OK, every
+	// other call after it UNAVAILABLE. A plugin that is a server at an address is never asked to stop.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error)
 }
 
@@ -103,15 +106,18 @@ func (c *pluginClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.C
 // All implementations must embed UnimplementedPluginServer
 // for forward compatibility.
 type PluginServer interface {
-	// Configure is called once, before anything else, and must finish what opening takes.
+	// Configure comes before anything else on each connection, and must finish what opening takes. The same
+	// configuration again (config and listen; the name does not count) is answered OK and changes nothing.
 	// INVALID_ARGUMENT: the configuration is wrong (the message names the key) and a retry would not help.
+	// FAILED_PRECONDITION: the plugin is configured already, with other settings, or the gateway is too old for it.
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
 	// Info describes the configured plugin. FAILED_PRECONDITION before Configure.
 	Info(context.Context, *InfoRequest) (*InfoResponse, error)
 	// Health returns OK while the plugin can do its work. UNAVAILABLE with a message when it
 	// cannot just now. No answer within the caller's deadline counts as unhealthy.
 	Health(context.Context, *HealthRequest) (*HealthResponse, error)
-	// Stop flushes and closes; the process may be ended as soon as it returns.
+	// Stop flushes and closes; the process may be ended as soon as it returns. A second Stop is answered OK, every
+	// other call after it UNAVAILABLE. A plugin that is a server at an address is never asked to stop.
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	mustEmbedUnimplementedPluginServer()
 }
