@@ -48,7 +48,10 @@ func (l *launch) start(ctx context.Context, listen string, out *output) (*instan
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	p := l.prepare(out)
+	p, err := l.prepare(out)
+	if err != nil {
+		return nil, err
+	}
 	// go-plugin waits without a context: the end of the process is what ends its waiting.
 	stopWatching := context.AfterFunc(ctx, func() { _ = p.run.Kill(ctx) })
 	defer stopWatching()
@@ -70,7 +73,11 @@ func (l *launch) start(ctx context.Context, listen string, out *output) (*instan
 }
 
 // prepare makes the process that connect starts.
-func (l *launch) prepare(out *output) *launched {
+func (l *launch) prepare(out *output) (*launched, error) {
+	tlsConfig, clientCert, err := sdk.ClientTLS()
+	if err != nil {
+		return nil, err
+	}
 	cmd := exec.Command(l.path)
 	cmd.ExtraFiles = []*os.File{l.forker.read} // becomes descriptor 3
 	cmd.SysProcAttr = attributes()
@@ -79,7 +86,7 @@ func (l *launch) prepare(out *output) *launched {
 		HandshakeConfig:  sdk.Handshake(),
 		Plugins:          sdk.ClientPlugins(),
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		AutoMTLS:         true,
+		TLSConfig:        tlsConfig,
 		SkipHostEnv:      true,
 		StartTimeout:     l.timeout,
 		Logger:           hclog.NewNullLogger(), // what matters comes back as an error
@@ -88,11 +95,11 @@ func (l *launch) prepare(out *output) *launched {
 		GRPCDialOptions: append(sdk.DialOptions(), grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(sdk.MaxMessageBytes), grpc.MaxCallSendMsgSize(sdk.MaxMessageBytes))),
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			cmd.Env = append(append(environment(), sdk.HostPipeEnv+"=3"), spec.Env...)
+			cmd.Env = append(append(environment(), sdk.HostPipeEnv+"=3", clientCert), spec.Env...)
 			return p.run, nil
 		},
 	})
-	return p
+	return p, nil
 }
 
 // connect starts the process and dials it.

@@ -86,15 +86,19 @@ func launch(t *testing.T, binary string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tlsConfig, clientCert, err := sdk.ClientTLS()
+	if err != nil {
+		t.Fatal(err)
+	}
 	command := exec.Command(binary)
 	command.ExtraFiles = []*os.File{life}
-	command.Env = []string{sdk.HostPipeEnv + "=" + strconv.Itoa(3), "TMPDIR=" + os.TempDir()}
+	command.Env = []string{sdk.HostPipeEnv + "=" + strconv.Itoa(3), "TMPDIR=" + os.TempDir(), clientCert}
 	client := goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  sdk.Handshake(),
 		Plugins:          sdk.ClientPlugins(),
 		Cmd:              command,
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		AutoMTLS:         true,
+		TLSConfig:        tlsConfig,
 		SkipHostEnv:      true,
 		GRPCDialOptions:  sdk.DialOptions(),
 		Stderr:           t.Output(),
