@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"fmt"
 
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/confmap"
@@ -11,24 +12,39 @@ import (
 type Config struct {
 	// Server is the Collector's HTTP server settings: endpoint, tls, timeouts.
 	Server confighttp.ServerConfig `mapstructure:",squash"`
+
+	// Tokens say who may change something. Without any nobody may; reading needs none.
+	Tokens []Token `mapstructure:"tokens"`
 }
 
 // Unmarshal implements confmap.Unmarshaler: the server's own ignores keys that it does not know.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	type server confighttp.ServerConfig // without its Unmarshal
 	var strict struct {
-		Server server `mapstructure:",squash"`
+		Server server  `mapstructure:",squash"`
+		Tokens []Token `mapstructure:"tokens"`
 	}
 	if err := conf.Unmarshal(&strict); err != nil {
 		return err
 	}
+	c.Tokens = strict.Tokens
 	return c.Server.Unmarshal(conf)
 }
 
-// Validate reports a missing endpoint; the server validates its other settings.
+// Validate reports a missing endpoint, and tokens that cannot be told apart; the server and each token validate the rest.
 func (c *Config) Validate() error {
+	var errs []error
 	if c.Server.NetAddr.Endpoint == "" {
-		return errors.New("endpoint: missing: the host:port to listen at, such as localhost:7070")
+		errs = append(errs, errors.New("endpoint: missing: the host:port to listen at, such as localhost:7070"))
 	}
-	return nil
+	names, values := map[string]bool{}, map[string]string{}
+	for _, t := range c.Tokens {
+		if names[t.Name] {
+			errs = append(errs, fmt.Errorf("tokens: the name %q is there twice: the log could not tell who it was", t.Name))
+		} else if other, ok := values[t.value()]; ok {
+			errs = append(errs, fmt.Errorf("tokens: %q and %q have the same token: the log could not tell who it was", other, t.Name))
+		}
+		names[t.Name], values[t.value()] = true, t.Name
+	}
+	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -34,6 +35,15 @@ func TestConfigMistakes(t *testing.T) {
 	f(`{endpoint: ""}`, "endpoint: missing")
 	f(`{tls: {cert_fil: x}}`, "cert_fil")
 	f(`{keepalive: {idle: 1s}}`, "idle")
+	f(`{tokens: [{nam: x}]}`, "nam")
+	f(`{tokens: [{role: viewer, token: 0123456789abcdef}]}`, "tokens::0: name: missing")
+	f(`{tokens: [{name: a, token: 0123456789abcdef}]}`, "role: missing: viewer, operator or admin")
+	f(`{tokens: [{name: a, role: root, token: 0123456789abcdef}]}`, `role: "root" is none of viewer, operator, admin`)
+	f(`{tokens: [{name: a, role: viewer}]}`, "token: has 0 characters and needs at least 16: make one with `openssl rand -hex 20`")
+	f(`{tokens: [{name: a, role: viewer, token: "0123456789abcde\n\n"}]}`, "token: has 15 characters")
+	f(`{tokens: [{name: a, role: viewer, token: "0123456789 abcdef"}]}`, "not printable ASCII")
+	f(`{tokens: [{name: a, role: viewer, token: 0123456789abcdef}, {name: a, role: viewer, token: 0123456789abcdeg}]}`, `the name "a" is there twice`)
+	f(`{tokens: [{name: a, role: viewer, token: 0123456789abcdef}, {name: b, role: admin, token: "0123456789abcdef\n"}]}`, `"a" and "b" have the same token`)
 }
 
 func TestConfigOfTheServer(t *testing.T) {
@@ -46,17 +56,37 @@ func TestConfigOfTheServer(t *testing.T) {
 	require.Equal(t, 7*time.Second, server.IdleTimeout)
 }
 
-// The README's example is the defaults.
+// No mistake and no print tells a token.
+func TestTokensAreSecret(t *testing.T) {
+	cfg, err := load(t, `{tokens: [{name: oncall, role: operator, token: "hunter2-hunter2-hunter2\n"}]}`)
+	require.NoError(t, err)
+	require.Equal(t, "hunter2-hunter2-hunter2", cfg.Tokens[0].value())
+	require.NotContains(t, fmt.Sprintf("%v %+v %#v", cfg, cfg, cfg.Tokens), "hunter2")
+	conf := confmap.New()
+	require.NoError(t, conf.Marshal(cfg))
+	require.Contains(t, fmt.Sprint(conf.ToStringMap()), "[REDACTED]")
+	require.NotContains(t, fmt.Sprint(conf.ToStringMap()), "hunter2")
+	_, err = load(t, `{tokens: [{name: a, role: a, token: hunter2}, {name: a, role: a, token: hunter2}]}`)
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+// The README's first example is the defaults, the second a token from a file.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
-	_, example, _ := strings.Cut(string(readme), "```yaml\n")
-	example, _, _ = strings.Cut(example, "```")
-	var whole map[string]map[string]map[string]any
-	require.NoError(t, yaml.Unmarshal([]byte(example), &whole))
-	text, err := yaml.Marshal(whole["extensions"]["console"])
-	require.NoError(t, err)
-	cfg, err := load(t, string(text))
-	require.NoError(t, err)
-	require.Equal(t, createDefaultConfig(), cfg)
+	var examples []*Config
+	for _, block := range strings.Split(string(readme), "```yaml\n")[1:] {
+		example, _, _ := strings.Cut(block, "```")
+		var whole map[string]map[string]map[string]any
+		require.NoError(t, yaml.Unmarshal([]byte(strings.ReplaceAll(example, "${file:/run/secrets/lockkeeper-oncall}", operatorToken)), &whole))
+		text, err := yaml.Marshal(whole["extensions"]["console"])
+		require.NoError(t, err)
+		cfg, err := load(t, string(text))
+		require.NoError(t, err)
+		examples = append(examples, cfg)
+	}
+	require.Len(t, examples, 2)
+	require.Equal(t, createDefaultConfig(), examples[0])
+	require.Equal(t, []Token{{Name: "oncall", Role: "operator", Token: operatorToken}}, examples[1].Tokens)
 }

@@ -1,5 +1,5 @@
 // Package console is the gateway's HTTP port for people and for what they query with: a page, the other components' state
-// as JSON, and the read API of the metric storage. It only reads.
+// as JSON, and the read API of the metric storage. What changes something is for bearers of tokens only.
 package console
 
 import (
@@ -15,6 +15,7 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/otel/metric"
 )
 
 // shutdownGrace is how long answers under way may still take at the end.
@@ -34,12 +35,19 @@ type console struct {
 	ready atomic.Bool
 	proxy *proxy
 
+	bearers bearers
+	refused metric.Int64Counter
+
 	server *http.Server
 	served chan struct{}
 }
 
-func newConsole(cfg *Config, set component.TelemetrySettings) *console {
-	c := &console{cfg: cfg, set: set, mux: http.NewServeMux(), proxy: newProxy()}
+func newConsole(cfg *Config, set component.TelemetrySettings) (*console, error) {
+	refused, err := newRefused(set.MeterProvider)
+	if err != nil {
+		return nil, err
+	}
+	c := &console{cfg: cfg, set: set, mux: http.NewServeMux(), bearers: newBearers(cfg.Tokens), refused: refused, proxy: newProxy()}
 	c.mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "healthy") })
 	c.mux.HandleFunc("GET /-/ready", c.serveReady)
 	c.mux.HandleFunc("/prometheus/", c.proxy.serveAPI)
@@ -48,7 +56,7 @@ func newConsole(cfg *Config, set component.TelemetrySettings) *console {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %q here", r.URL.Path))
 	})
 	handlePage(c.mux)
-	return c
+	return c, nil
 }
 
 // Handle adds a handler, with a pattern as http.ServeMux has it. It may be called before Start and after.
@@ -72,7 +80,7 @@ func (c *console) Start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return fmt.Errorf("console::endpoint %q: %w", endpoint, err)
 	}
-	c.server, err = c.cfg.Server.ToServer(ctx, host.GetExtensions(), c.set, guard(c.mux, isLoopback(listener.Addr())))
+	c.server, err = c.cfg.Server.ToServer(ctx, host.GetExtensions(), c.set, c.guard(isLoopback(listener.Addr())))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

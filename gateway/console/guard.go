@@ -13,18 +13,18 @@ import (
 // guard refuses what no honest client sends, before any handler sees it: paths that mean something else than they say,
 // and, on a loopback address, names of other hosts. A browser sends such a name when a foreign page has had its own name
 // resolved to this address in order to read what is served here (DNS rebinding).
-func guard(next http.Handler, loopback bool) http.Handler {
+func (c *console) guard(loopback bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if loopback && !isLocalName(r.Host) {
-			refuse(w, http.StatusForbidden, fmt.Sprintf("host %q is refused on a loopback address: ask for localhost, or let the console listen elsewhere", r.Host))
+			c.refuse(w, http.StatusForbidden, "host", fmt.Sprintf("host %q is refused on a loopback address: ask for localhost, or let the console listen elsewhere", r.Host))
 			return
 		}
 		if !isPlainPath(r.URL.EscapedPath()) {
 			refuse(w, http.StatusNotFound, "only plain paths are served: no empty or dot segments, nothing percent-encoded")
 			return
 		}
-		next.ServeHTTP(w, r)
+		c.mux.ServeHTTP(w, r)
 	})
 }
 
@@ -52,6 +52,7 @@ func isPlainPath(escaped string) bool {
 // refuse answers in the form of Prometheus's HTTP API.
 func refuse(w http.ResponseWriter, code int, reason string) {
 	kinds := map[int]string{
+		http.StatusUnauthorized:     "unauthorized",
 		http.StatusForbidden:        "forbidden",
 		http.StatusNotFound:         "not_found",
 		http.StatusMethodNotAllowed: "bad_data",

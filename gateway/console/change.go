@@ -1,0 +1,97 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+)
+
+// HandleChange adds a handler of requests that change something, which Handle is not for: only a bearer of a token with at least
+// this role (viewer < operator < admin) gets to it. Who is that token's name. Each request that gets there is a line in the log;
+// others are answered with what they lack, and counted.
+func (c *console) HandleChange(role, pattern string, handler func(w http.ResponseWriter, r *http.Request, who string)) {
+	if rank(role) < 0 {
+		panic(fmt.Sprintf("console: %q is no role", role))
+	}
+	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		who := c.admit(w, r, role)
+		if who == nil {
+			return
+		}
+		answer := &answer{ResponseWriter: w, code: http.StatusOK}
+		defer func() {
+			// Warn, since it must be seen with the default configuration, too.
+			c.set.Logger.Warn("change", zap.String("who", who.name), zap.String("role", who.role),
+				zap.String("what", r.Method+" "+r.URL.Path), zap.String("from", r.RemoteAddr), zap.Int("status", answer.code))
+		}()
+		handler(answer, r, who.name)
+	})
+}
+
+// admit answers those who may not change anything; for them it returns nil.
+func (c *console) admit(w http.ResponseWriter, r *http.Request, role string) *bearer {
+	if err := http.NewCrossOriginProtection().Check(r); err != nil {
+		c.refuse(w, http.StatusForbidden, "origin", "a page of another site may not change anything here")
+		return nil
+	}
+	if len(c.bearers) == 0 {
+		c.refuse(w, http.StatusForbidden, "no_tokens", "no change is allowed: no token is configured: set extensions::console::tokens")
+		return nil
+	}
+	kind, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if presented == "" || !strings.EqualFold(kind, "Bearer") {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		c.refuse(w, http.StatusUnauthorized, "token_missing",
+			"this needs a token of extensions::console::tokens: send it as Authorization: Bearer TOKEN (lockkeeper: --token or LOCKKEEPER_TOKEN)")
+		return nil
+	}
+	who := c.bearers.find(presented)
+	switch {
+	case who == nil:
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		c.refuse(w, http.StatusUnauthorized, "token_unknown", "the token is none of extensions::console::tokens")
+		return nil
+	case rank(who.role) < rank(role):
+		c.refuse(w, http.StatusForbidden, "role", fmt.Sprintf("this needs the role %s: the token %q has the role %s", role, who.name, who.role))
+		return nil
+	}
+	return who
+}
+
+// refuse answers and counts.
+func (c *console) refuse(w http.ResponseWriter, code int, reason, text string) {
+	c.refused.Add(context.Background(), 1, metric.WithAttributes(attribute.String("reason", reason)))
+	refuse(w, code, text)
+}
+
+func newRefused(provider metric.MeterProvider) (metric.Int64Counter, error) {
+	refused, err := provider.Meter("github.com/lockkeeper/lockkeeper/gateway/console").Int64Counter("lockkeeper_console_refused_total",
+		metric.WithDescription("Requests of those who may not, by what was wrong."))
+	if err != nil {
+		return nil, err
+	}
+	for _, reason := range []string{"host", "origin", "no_tokens", "token_missing", "token_unknown", "role"} {
+		refused.Add(context.Background(), 0, metric.WithAttributes(attribute.String("reason", reason)))
+	}
+	return refused, nil
+}
+
+// answer remembers the status of an answer.
+type answer struct {
+	http.ResponseWriter
+	code int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(code int) {
+	a.code = code
+	a.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
