@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 
@@ -16,23 +18,33 @@ import (
 )
 
 // remote is a running gateway that a command asks, at its console.
-type remote struct{ url string }
+type remote struct{ url, token string }
 
 func (g *remote) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&g.url, "url", "http://localhost:7070", "`URL` of the gateway's console")
+	cmd.Flags().StringVar(&g.url, "url", cmp.Or(os.Getenv("LOCKKEEPER_URL"), "http://localhost:7070"),
+		"`URL` of the gateway's console; LOCKKEEPER_URL sets another default")
+	cmd.Flags().StringVar(&g.token, "token", "", "`TOKEN` of the console's, for what changes something; better set LOCKKEEPER_TOKEN, which no process list shows")
 }
 
 // get asks for a path below the console. Only an answer with status 200 is no error; its body must be closed, and ends with ctx.
 func (g *remote) get(ctx context.Context, path string, query url.Values) (*http.Response, error) {
+	return g.ask(ctx, http.MethodGet, path, query)
+}
+
+// ask is get by any method.
+func (g *remote) ask(ctx context.Context, method, path string, query url.Values) (*http.Response, error) {
 	base, err := url.Parse(g.url)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
 		return nil, usageError{fmt.Errorf("--url %q: must be like http://localhost:7070", g.url)}
 	}
 	target := base.JoinPath(path)
 	target.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+	if token := strings.TrimSpace(cmp.Or(g.token, os.Getenv("LOCKKEEPER_TOKEN"))); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	client := http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true}}
 	response, err := client.Do(request)
@@ -45,16 +57,53 @@ func (g *remote) get(ctx context.Context, path string, query url.Values) (*http.
 		return response, nil
 	}
 	defer response.Body.Close()
-	var refusal struct{ Error string }
+	return nil, g.refusal(response, path)
+}
+
+// refusal says why an answer is not the one that was asked for.
+func (g *remote) refusal(response *http.Response, path string) error {
+	var refusal struct{ Error, ErrorType string }
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 	_ = json.Unmarshal(body, &refusal) // else the status says it
-	switch response.StatusCode {
-	case http.StatusNotFound:
-		return nil, fmt.Errorf("%s has no %s: is it a gateway's console, and does that gateway have the receiver envoy in a pipeline?", g.url, path)
-	case http.StatusBadRequest:
-		return nil, usageError{errors.New(cmp.Or(refusal.Error, response.Status))}
+	reason := printable(cmp.Or(refusal.Error, response.Status))
+	switch {
+	case response.StatusCode == http.StatusBadRequest:
+		return usageError{errors.New(reason)}
+	case response.StatusCode != http.StatusNotFound, refusal.Error != "" && refusal.ErrorType == "": // its part knows the path, and not what it names
+		return fmt.Errorf("%s: %s", g.url, reason)
 	}
-	return nil, fmt.Errorf("%s: %s", g.url, cmp.Or(refusal.Error, response.Status))
+	part := "receiver envoy in a pipeline"
+	if strings.HasPrefix(path, "/api/v1/plugins") {
+		part = "extension plugins"
+	}
+	return fmt.Errorf("%s has no %s: is it a gateway's console, and does that gateway have the %s?", g.url, path, part)
+}
+
+// lines asks for a path and hands each line of the answer to show, until the answer, the context or show comes to an end; only
+// the last is an error. ended tells whether the gateway ended it.
+func (g *remote) lines(ctx context.Context, path string, query url.Values, show func(line []byte) error) (ended bool, err error) {
+	response, err := g.get(ctx, path, query)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false, nil
+		}
+		return false, err
+	}
+	defer response.Body.Close()
+	for lines := bufio.NewReader(response.Body); ; {
+		line, err := lines.ReadBytes('\n')
+		switch {
+		case ctx.Err() != nil:
+			return false, nil
+		case errors.Is(err, io.EOF):
+			return true, nil
+		case err != nil:
+			return false, fmt.Errorf("the gateway at %s went away: %w", g.url, err)
+		}
+		if err := show(line); err != nil {
+			return false, err
+		}
+	}
 }
 
 // output is the flag -o.

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -80,33 +78,18 @@ type tailed struct {
 
 // follow shows lines until the limit is reached, unless it is 0, or the context ends, which is no error.
 func follow(ctx context.Context, gateway *remote, query url.Values, limit int, asJSON bool, out, notes io.Writer) error {
-	response, err := gateway.get(ctx, "/api/v1/tail", query)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
-	defer response.Body.Close()
-	lines := bufio.NewReader(response.Body)
-	for shown := 0; ; {
-		line, err := lines.ReadBytes('\n')
-		switch {
-		case ctx.Err() != nil || errors.Is(err, io.EOF) && limit > 0 && shown == limit:
-			return nil
-		case errors.Is(err, io.EOF):
-			return fmt.Errorf("the gateway at %s has ended the tail: it stops, or it reloads", gateway.url)
-		case err != nil:
-			return fmt.Errorf("the gateway at %s went away: %w", gateway.url, err)
-		}
+	shown := 0
+	ended, err := gateway.lines(ctx, "/api/v1/tail", query, func(line []byte) error {
 		entry, err := show(line, asJSON, out, notes)
-		if err != nil {
-			return err
-		}
 		if entry {
 			shown++
 		}
+		return err
+	})
+	if ended && (limit == 0 || shown < limit) {
+		return fmt.Errorf("the gateway at %s has ended the tail: it stops, or it reloads", gateway.url)
 	}
+	return err
 }
 
 // show shows a line; entry is false of one that tells of dropped ones.
