@@ -33,33 +33,63 @@ const rejectionLogInterval = time.Minute
 type pluginExporter struct {
 	plugin   string
 	log      *zap.Logger
+	ages     *ages // nil where the queue is the Collector's alone
+	meter    metric.Meter
 	rejected metric.Int64Counter
 	labels   metric.MeasurementOption
 	loggedAt atomic.Int64 // Unix nanoseconds of the last rejection that was logged
 
-	conn grpc.ClientConnInterface // set by start
+	conn     grpc.ClientConnInterface // set by start
+	watching metric.Registration      // set by start, where there are ages
 }
 
 func newExporter(plugin, signal string, set component.TelemetrySettings) (*pluginExporter, error) {
-	rejected, err := set.MeterProvider.Meter("github.com/lockkeeper/lockkeeper/gateway/storage").Int64Counter(
-		"lockkeeper_plugin_rejected_total", metric.WithDescription("Data points or log records that a storage plugin took the rest of the request without."))
+	meter := set.MeterProvider.Meter("github.com/lockkeeper/lockkeeper/gateway/storage")
+	rejected, err := meter.Int64Counter("lockkeeper_plugin_rejected_total",
+		metric.WithDescription("Data points or log records that a storage plugin took the rest of the request without."))
 	if err != nil {
 		return nil, err
 	}
 	labels := metric.WithAttributes(attribute.String("plugin", plugin), attribute.String("signal", signal))
 	rejected.Add(context.Background(), 0, labels)
-	return &pluginExporter{plugin: plugin, log: set.Logger, rejected: rejected, labels: labels}, nil
+	return &pluginExporter{plugin: plugin, log: set.Logger, meter: meter, rejected: rejected, labels: labels}, nil
 }
 
 func (e *pluginExporter) start(_ context.Context, host component.Host) error {
 	for _, extension := range host.GetExtensions() {
 		if p, ok := extension.(plugins); ok {
 			var err error
-			e.conn, err = p.Conn(e.plugin)
-			return err
+			if e.conn, err = p.Conn(e.plugin); err != nil {
+				return err
+			}
+			return e.watch()
 		}
 	}
 	return errors.New("no extension runs plugins: add plugins to service::extensions")
+}
+
+// watch has the age of the queue measured until shutdown.
+func (e *pluginExporter) watch() error {
+	if e.ages == nil {
+		return nil
+	}
+	age, err := e.meter.Float64ObservableGauge("lockkeeper_plugin_queue_age_seconds", metric.WithUnit("s"),
+		metric.WithDescription("How long the oldest request has waited that a storage plugin has not taken yet; 0 when none does."))
+	if err != nil {
+		return err
+	}
+	e.watching, err = e.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveFloat64(age, e.ages.oldest().Seconds(), e.labels)
+		return nil
+	}, age)
+	return err
+}
+
+func (e *pluginExporter) shutdown(context.Context) error {
+	if e.watching == nil {
+		return nil
+	}
+	return e.watching.Unregister()
 }
 
 func (e *pluginExporter) pushMetrics(ctx context.Context, data pmetric.Metrics) error {

@@ -2,17 +2,13 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -23,12 +19,8 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/lockkeeper/lockkeeper/sdk"
 	pluginv1 "github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1"
@@ -137,65 +129,15 @@ func TestMetricsAndLogsArrive(t *testing.T) {
 	require.Equal(t, records, logs)
 }
 
-func TestWhatAnErrorMeans(t *testing.T) {
-	var answer error
-	e := direct(t, servePlugin(t, sdk.Storage{WriteMetrics: func(context.Context, sdk.Metrics) error { return answer }}))
-	f := func(given error, wantPermanent bool) {
-		t.Helper()
-		answer = given
-		err := e.pushMetrics(t.Context(), someMetrics("x"))
-		require.Error(t, err)
-		require.Equal(t, wantPermanent, consumererror.IsPermanent(err), err)
-	}
-	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
-		switch code {
-		case codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss:
-			f(status.Error(code, "x"), false)
-		default:
-			f(status.Error(code, "x"), true)
-		}
-	}
-	// full for now
-	f(withRetryInfo(t, codes.ResourceExhausted, time.Second), false)
-	// as plugin authors say it
-	f(sdk.Permanent(errors.New("x")), true)
-	f(sdk.Retryable(errors.New("x"), 0), false)
-	f(errors.New("x"), false)
-}
-
-func withRetryInfo(t *testing.T, code codes.Code, delay time.Duration) error {
-	t.Helper()
-	s, err := status.New(code, "x").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
-	require.NoError(t, err)
-	return s.Err()
-}
-
-func TestRetryWaitsAsLongAsThePluginAsks(t *testing.T) {
-	const pause = 700 * time.Millisecond // longer than retry_on_failure would wait by itself
-	var mu sync.Mutex
-	var calls []time.Time
-	stored := make(chan struct{})
-	conn := servePlugin(t, sdk.Storage{WriteMetrics: func(context.Context, sdk.Metrics) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if calls = append(calls, time.Now()); len(calls) == 1 {
-			return withRetryInfo(t, codes.ResourceExhausted, pause)
-		}
-		close(stored)
-		return nil
-	}})
-	cfg := createDefaultConfig().(*Config)
-	cfg.Plugin = "x"
-	e := create(t, cfg, host{conn: conn})
-	require.NoError(t, e.ConsumeMetrics(t.Context(), someMetrics("x")))
-	<-stored
-	require.GreaterOrEqual(t, calls[1].Sub(calls[0]), pause)
-	require.NoError(t, e.Shutdown(t.Context()))
-}
-
 func create(t *testing.T, cfg *Config, h component.Host) exporter.Metrics {
 	t.Helper()
+	return createWith(t, componenttest.NewNopTelemetrySettings(), cfg, h)
+}
+
+func createWith(t *testing.T, telemetry component.TelemetrySettings, cfg *Config, h component.Host) exporter.Metrics {
+	t.Helper()
 	set := exportertest.NewNopSettings(component.MustNewType("plugin"))
+	set.TelemetrySettings = telemetry
 	set.ID = component.MustNewIDWithName("plugin", "metrics") // the queue on disk goes by it
 	e, err := NewFactory().CreateMetrics(t.Context(), set, cfg)
 	require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // NewFactory makes the exporter `plugin`.
@@ -46,7 +47,7 @@ func createMetrics(ctx context.Context, set exporter.Settings, cfg component.Con
 	if c.batches() {
 		return exporterhelper.NewMetrics(ctx, set, cfg, e.pushMetrics, append(options(c, e), exporterhelper.WithQueue(c.Queue))...)
 	}
-	return xexporterhelper.NewMetricsRequest(ctx, set, encodeMetrics, e.sendMetrics, append(options(c, e), queue(c, metricsEncoding()))...)
+	return xexporterhelper.NewMetricsRequest(ctx, set, encodeMetrics, e.sendMetrics, append(options(c, e), queue(c, e, metricsPath()))...)
 }
 
 func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Logs, error) {
@@ -58,18 +59,22 @@ func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config
 	if c.batches() {
 		return exporterhelper.NewLogs(ctx, set, cfg, e.pushLogs, append(options(c, e), exporterhelper.WithQueue(c.Queue))...)
 	}
-	return xexporterhelper.NewLogsRequest(ctx, set, encodeLogs, e.sendLogs, append(options(c, e), queue(c, logsEncoding()))...)
+	return xexporterhelper.NewLogsRequest(ctx, set, encodeLogs, e.sendLogs, append(options(c, e), queue(c, e, logsPath()))...)
 }
 
 func options(c *Config, e *pluginExporter) []exporterhelper.Option {
 	return []exporterhelper.Option{
 		exporterhelper.WithStart(e.start),
+		exporterhelper.WithShutdown(e.shutdown),
 		exporterhelper.WithTimeout(c.Timeout),
 		exporterhelper.WithRetry(c.Retry),
 	}
 }
 
-// queue is one of requests that stay encoded.
-func queue(c *Config, e encoding) exporterhelper.Option {
-	return xexporterhelper.WithQueueBatch(c.Queue, xexporterhelper.QueueBatchSettings{Encoding: e})
+// queue is one of requests that stay encoded; path leads to their items.
+func queue(c *Config, e *pluginExporter, path [][]protowire.Number) exporterhelper.Option {
+	e.ages = newAges()
+	return xexporterhelper.WithQueueBatch(c.Queue, xexporterhelper.QueueBatchSettings{
+		Encoding: encoding{path: path, ages: e.ages}, ReferenceCounter: e.ages,
+	})
 }

@@ -3,11 +3,13 @@ package storage
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
@@ -36,51 +38,99 @@ func someLogs() plog.Logs {
 	return data
 }
 
+func newEncoding(path [][]protowire.Number) encoding {
+	return encoding{path: path, ages: newAges()}
+}
+
 // A queue on disk is read as it was written: by this gateway, by a Collector, and bare as Collectors wrote it once.
 func TestQueueEncoding(t *testing.T) {
-	f := func(e encoding, encoded []byte, want *request) {
+	f := func(path [][]protowire.Number, encoded []byte, want *request) {
 		t.Helper()
-		_, got, err := e.Unmarshal(encoded)
+		_, got, err := newEncoding(path).Unmarshal(encoded)
 		require.NoError(t, err)
-		require.Equal(t, want, got)
+		require.Equal(t, want.data, got.(*request).data)
+		require.Equal(t, want.items, got.ItemsCount())
 	}
 	metrics, err := encodeMetrics(t.Context(), allKinds())
 	require.NoError(t, err)
 	require.Equal(t, 11, metrics.ItemsCount())
-	own, err := metricsEncoding().Marshal(t.Context(), metrics)
+	own, err := newEncoding(metricsPath()).Marshal(t.Context(), metrics)
 	require.NoError(t, err)
-	f(metricsEncoding(), own, metrics.(*request))
-	f(metricsEncoding(), metrics.(*request).data, metrics.(*request))
-	f(metricsEncoding(), nil, &request{})
+	f(metricsPath(), own, metrics.(*request))
+	f(metricsPath(), metrics.(*request).data, metrics.(*request))
+	f(metricsPath(), nil, &request{})
 
 	logs, err := encodeLogs(t.Context(), someLogs())
 	require.NoError(t, err)
 	require.Equal(t, 3, logs.ItemsCount())
-	ownLogs, err := logsEncoding().Marshal(t.Context(), logs)
+	ownLogs, err := newEncoding(logsPath()).Marshal(t.Context(), logs)
 	require.NoError(t, err)
-	f(logsEncoding(), ownLogs, logs.(*request))
+	f(logsPath(), ownLogs, logs.(*request))
 
-	// what the Collector makes of what is written here: it adds a context, which is empty
+	// what the Collector makes of what is written here: it skips the time and adds a context, which is empty
 	collectors := xexporterhelper.NewMetricsQueueBatchSettings().Encoding
 	_, read, err := collectors.Unmarshal(own)
 	require.NoError(t, err)
 	require.Equal(t, 11, read.ItemsCount())
 	theirs, err := collectors.Marshal(context.Background(), read)
 	require.NoError(t, err)
-	f(metricsEncoding(), theirs, metrics.(*request))
+	f(metricsPath(), theirs, metrics.(*request))
+	_, read, err = xexporterhelper.NewLogsQueueBatchSettings().Encoding.Unmarshal(ownLogs)
+	require.NoError(t, err)
+	require.Equal(t, 3, read.ItemsCount())
+
+	// all of it: the Collector writes the fields that it knows and no others
+	_, decoded, err := collectors.Unmarshal(metrics.(*request).data)
+	require.NoError(t, err)
+	want, err := collectors.Marshal(context.Background(), decoded)
+	require.NoError(t, err)
+	require.Equal(t, want, theirs)
+}
+
+// The time at which a request was queued stays with it through queues and gateways; one without a time counts from when it is read.
+func TestQueuedTimeIsKept(t *testing.T) {
+	r := &request{data: []byte("x")}
+	encoded, err := newEncoding(nil).Marshal(t.Context(), r)
+	require.NoError(t, err)
+	require.NotZero(t, r.queued)
+	again, err := newEncoding(nil).Marshal(t.Context(), r)
+	require.NoError(t, err)
+	require.Equal(t, encoded, again)
+	f := func(b []byte, check func(queued int64)) {
+		t.Helper()
+		e := newEncoding(logsPath())
+		_, read, err := e.Unmarshal(b)
+		require.NoError(t, err)
+		check(read.(*request).queued)
+		require.Contains(t, e.ages.waiting, read.(*request).queued)
+	}
+	logs, err := encodeLogs(t.Context(), someLogs())
+	require.NoError(t, err)
+	encoded, err = newEncoding(nil).Marshal(t.Context(), logs)
+	require.NoError(t, err)
+	f(encoded, func(queued int64) { require.Equal(t, logs.(*request).queued, queued) })
+
+	before := time.Now().UnixNano()
+	now := func(queued int64) {
+		require.GreaterOrEqual(t, queued, before)
+		require.LessOrEqual(t, queued, time.Now().UnixNano())
+	}
+	f(logs.(*request).data, now)
+	// as gateways wrote it before there was a time
+	f(protowire.AppendBytes(protowire.AppendTag(versionOne(), dataField, protowire.BytesType), logs.(*request).data), now)
 }
 
 // FuzzQueueEncoding holds that no file breaks the reader, and that it counts as the Collector does.
 func FuzzQueueEncoding(f *testing.F) {
 	metrics, err := encodeMetrics(context.Background(), allKinds())
 	require.NoError(f, err)
-	own, err := metricsEncoding().Marshal(context.Background(), metrics)
+	own, err := newEncoding(metricsPath()).Marshal(context.Background(), metrics)
 	require.NoError(f, err)
 	f.Add(own)
 	f.Add(metrics.(*request).data)
 	f.Add(own[:7])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, got, err := metricsEncoding().Unmarshal(b)
+		_, got, err := newEncoding(metricsPath()).Unmarshal(b)
 		if err != nil {
 			return
 		}
@@ -129,6 +179,7 @@ func BenchmarkQueue(b *testing.B) {
 				require.NoError(b, err)
 				_ = r.ItemsCount()
 				send(r)
+				e.ReferenceCounter.Unref(r)
 			}
 		})
 	}
@@ -137,7 +188,8 @@ func BenchmarkQueue(b *testing.B) {
 		require.NoError(b, err)
 		return r
 	}
-	f("encoded", encode, xexporterhelper.QueueBatchSettings{Encoding: metricsEncoding()}, func(xexporterhelper.Request) {})
+	own := newEncoding(metricsPath())
+	f("encoded", encode, xexporterhelper.QueueBatchSettings{Encoding: own, ReferenceCounter: own.ages}, func(xexporterhelper.Request) {})
 	collectors := xexporterhelper.NewMetricsQueueBatchSettings()
 	_, decoded, err := collectors.Encoding.Unmarshal(encode().(*request).data)
 	require.NoError(b, err)
