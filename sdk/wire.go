@@ -1,6 +1,10 @@
 package sdk
 
-import goplugin "github.com/hashicorp/go-plugin"
+import (
+	"os"
+
+	goplugin "github.com/hashicorp/go-plugin"
+)
 
 // What the gateway and a plugin process must agree on beyond the services in sdk/proto.
 const (
@@ -29,4 +33,19 @@ func Handshake() goplugin.HandshakeConfig {
 		MagicCookieKey:   "LOCKKEEPER_PLUGIN",
 		MagicCookieValue: "5f1c0a4e-lock-keeper",
 	}
+}
+
+// Environment is what a plugin process inherits from the program that starts it: enough to find programs, files, the
+// time zone, proxies and certificate authorities, and nothing that may hold a secret of the gateway or of another plugin.
+func Environment() []string {
+	var inherited []string
+	for _, name := range []string{
+		"PATH", "HOME", "TMPDIR", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR",
+		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+	} {
+		if value, ok := os.LookupEnv(name); ok {
+			inherited = append(inherited, name+"="+value)
+		}
+	}
+	return inherited
 }

@@ -3,8 +3,8 @@ package sdktest
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
-	"testing"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -17,10 +17,7 @@ import (
 )
 
 // export sends a request that is encoded already.
-func export(t *testing.T, conn grpc.ClientConnInterface, method string, request []byte) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), answerWithin)
-	defer cancel()
+func export(ctx context.Context, conn grpc.ClientConnInterface, method string, request []byte) error {
 	return conn.Invoke(ctx, method, request, new([]byte), grpc.ForceCodecV2(bytesCodec{}))
 }
 
@@ -51,8 +48,7 @@ func odd() []string {
 	return []string{"", " ", "ünïcödé 水", "quote\"back\\slash\nnew line", "\x00", strings.Repeat("long", 300)}
 }
 
-func metricsRequests(t *testing.T) map[string][]byte {
-	t.Helper()
+func metricsRequests() (map[string][]byte, error) {
 	requests := map[string]pmetric.Metrics{"all kinds": pmetric.NewMetrics(), "odd strings": pmetric.NewMetrics(), "no points": pmetric.NewMetrics()}
 	now := pcommon.NewTimestampFromTime(time.Now())
 
@@ -101,11 +97,11 @@ func metricsRequests(t *testing.T) map[string][]byte {
 	for what, m := range requests {
 		request, err := pmetricotlp.NewExportRequestFromMetrics(m).MarshalProto()
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		encoded[what] = request
 	}
-	return encoded
+	return encoded, nil
 }
 
 func metricsOf(m pmetric.Metrics) pmetric.MetricSlice {
@@ -123,8 +119,7 @@ func named(metrics pmetric.MetricSlice, name string) pmetric.Metric {
 	return m
 }
 
-func logsRequests(t *testing.T) map[string][]byte {
-	t.Helper()
+func logsRequests() (map[string][]byte, error) {
 	logs := plog.NewLogs()
 	resource := logs.ResourceLogs().AppendEmpty()
 	resource.Resource().Attributes().PutStr("service.name", "conformance")
@@ -137,8 +132,34 @@ func logsRequests(t *testing.T) map[string][]byte {
 		record.Attributes().PutStr("value", text)
 	}
 	request, err := plogotlp.NewExportRequestFromLogs(logs).MarshalProto()
-	if err != nil {
-		t.Fatal(err)
+	return map[string][]byte{"odd strings": request}, err
+}
+
+// plainMetrics is a request of so many points.
+func plainMetrics(points int) ([]byte, error) {
+	m := pmetric.NewMetrics()
+	gauge := named(metricsOf(m), "conformance_plain").SetEmptyGauge()
+	now := pcommon.NewTimestampFromTime(time.Now())
+	for i := range points {
+		point := gauge.DataPoints().AppendEmpty()
+		point.SetTimestamp(now)
+		point.SetIntValue(int64(i))
+		point.Attributes().PutStr("number", strconv.Itoa(i))
 	}
-	return map[string][]byte{"all kinds": request}
+	return pmetricotlp.NewExportRequestFromMetrics(m).MarshalProto()
+}
+
+// plainLogs is a request of so many records.
+func plainLogs(records int) ([]byte, error) {
+	logs := plog.NewLogs()
+	resource := logs.ResourceLogs().AppendEmpty()
+	resource.Resource().Attributes().PutStr("service.name", "conformance")
+	scope := resource.ScopeLogs().AppendEmpty()
+	now := pcommon.NewTimestampFromTime(time.Now())
+	for i := range records {
+		record := scope.LogRecords().AppendEmpty()
+		record.SetTimestamp(now)
+		record.Body().SetStr("conformance plain " + strconv.Itoa(i))
+	}
+	return plogotlp.NewExportRequestFromLogs(logs).MarshalProto()
 }

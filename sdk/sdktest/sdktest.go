@@ -1,169 +1,123 @@
-// Package sdktest is the conformance suite: what the gateway relies on, asked of a plugin as the gateway would.
-// A plugin's test is one call, in process or of the finished binary.
+// Package sdktest is the conformance suite: what the gateway relies on, asked of a plugin as the gateway would ask it.
+//
+// There is one suite for each kind of plugin. It runs in a Go test, on a plugin in the test's own process (Storage,
+// Notification, Alerting), on the finished binary (Process) or on a server (Address), and without one by Check. What is
+// asked is the same everywhere, but for what only a process can do. It is asked in earnest: a notification plugin that
+// is configured with a channel of people sends the suite's groups to them, and a storage plugin stores its requests.
 package sdktest
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/tls"
 	"errors"
-	"net"
-	"os"
-	"os/exec"
-	"strconv"
-	"strings"
-	"syscall"
+	"io"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
-const (
-	answerWithin = 10 * time.Second
-	stopWithin   = 5 * time.Second // what the gateway grants before it kills
-)
+// Target is what Check checks: a binary, started as the gateway starts it, or a server at an address.
+type Target struct {
+	Binary  string         // path of an executable
+	Address string         // host:port, instead of Binary
+	TLS     *tls.Config    // for Address; nil: plaintext
+	Config  map[string]any // a configuration that the plugin accepts
+	Output  io.Writer      // takes what the plugin prints; nil: nobody
+}
+
+// Result is what one check found.
+type Result struct {
+	Name    string
+	Err     error         // what is wrong, for the plugin's author; nil: nothing
+	Skipped string        // why the check was not made; empty: it was
+	Took    time.Duration // starting and ending the plugin included
+}
+
+// ErrFailed tells that a check failed; its Result says why.
+var ErrFailed = errors.New("the plugin does not conform")
+
+// Check runs the suite of the kind that the plugin says it is and calls report after each check, in order. The error
+// is ErrFailed when a check failed; any other one says why the suite could not run.
+//
+// A binary is started, and ended, several times, one process at a time. A server at an address is configured and
+// never stopped; one that is configured already is checked when it is configured with target.Config.
+func Check(ctx context.Context, target Target, report func(Result)) error {
+	if (target.Binary == "") == (target.Address == "") {
+		return errors.New("want a binary or an address, and not both")
+	}
+	s := &session{config: target.Config}
+	if target.Address != "" {
+		if err := s.useAddress(ctx, target.Address, target.TLS); err != nil {
+			return err
+		}
+		return s.run(ctx, report)
+	}
+	remove, err := s.useBinary(target.Binary, target.Output)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.run(ctx, report), remove())
+}
 
 // Storage runs the suite on a storage plugin in this process. config is a configuration that the plugin accepts;
 // open is called more than once, but one plugin is closed before the next is opened.
 func Storage(t *testing.T, open sdk.OpenStorage, config map[string]any) {
 	t.Helper()
-	testStorage(t, config, func(t *testing.T) grpc.ClientConnInterface { return serve(t, open) })
+	inProcess(t, "storage", config, func(s *grpc.Server) stopFunc { return sdk.RegisterStorage(s, open) })
 }
 
-// StorageProcess runs the suite on the binary of a storage plugin, started as the gateway starts it.
-func StorageProcess(t *testing.T, binary string, config map[string]any) {
+// Notification is to a notification plugin what Storage is to a storage plugin.
+func Notification(t *testing.T, open sdk.OpenNotification, config map[string]any) {
 	t.Helper()
-	testStorage(t, config, func(t *testing.T) grpc.ClientConnInterface { return launch(t, binary).conn })
-	t.Run("run by hand", func(t *testing.T) { testByHand(t, binary) })
-	t.Run("ends with its host", func(t *testing.T) { testEnd(t, binary, config, func(p *process) { p.host.Close() }) })
-	t.Run("ends on SIGTERM", func(t *testing.T) { testEnd(t, binary, config, (*process).terminate) })
+	inProcess(t, "notification", config, func(s *grpc.Server) stopFunc { return sdk.RegisterNotification(s, open) })
 }
 
-// serve is the plugin behind a real gRPC connection on loopback.
-func serve(t *testing.T, open sdk.OpenStorage) grpc.ClientConnInterface {
+// Alerting is to an alerting plugin what Storage is to a storage plugin. The suite is the source of the plugin's rules:
+// a Prometheus API whose every instant query has one sample of the value 1. Rules that fire on that are checked best.
+func Alerting(t *testing.T, open sdk.OpenAlerting, config map[string]any) {
 	t.Helper()
-	server := grpc.NewServer(sdk.ServerOptions()...)
-	stop := sdk.RegisterStorage(server, open)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
-	conn, err := grpc.NewClient(listener.Addr().String(), append(sdk.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = conn.Close()
-		server.Stop()
-		if err := <-done; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Error(err)
-		}
-		if err := stop(context.Background()); err != nil {
-			t.Error(err)
-		}
+	inProcess(t, "alerting", config, func(s *grpc.Server) stopFunc { return sdk.RegisterAlerting(s, open) })
+}
+
+// Process runs the suite of its kind on the binary of a plugin, started as the gateway starts it.
+func Process(t *testing.T, binary string, config map[string]any) {
+	t.Helper()
+	test(t, func(report func(Result)) error {
+		return Check(t.Context(), Target{Binary: binary, Config: config, Output: t.Output()}, report)
 	})
-	return conn
 }
 
-// process is a plugin in a process of its own.
-type process struct {
-	command *exec.Cmd
-	client  *goplugin.Client
-	conn    *grpc.ClientConn
-	host    *os.File // the plugin lives while this is open
-}
-
-func launch(t *testing.T, binary string) *process {
+// Address runs the suite of its kind on a plugin that is a server at host:port. A nil tls is plaintext.
+func Address(t *testing.T, address string, tls *tls.Config, config map[string]any) {
 	t.Helper()
-	life, host, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tlsConfig, clientCert, err := sdk.ClientTLS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(binary)
-	command.ExtraFiles = []*os.File{life}
-	command.Env = []string{sdk.HostPipeEnv + "=" + strconv.Itoa(3), "TMPDIR=" + os.TempDir(), clientCert}
-	client := goplugin.NewClient(&goplugin.ClientConfig{
-		HandshakeConfig:  sdk.Handshake(),
-		Plugins:          sdk.ClientPlugins(),
-		Cmd:              command,
-		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		TLSConfig:        tlsConfig,
-		SkipHostEnv:      true,
-		GRPCDialOptions:  sdk.DialOptions(),
-		Stderr:           t.Output(),
-		Logger:           hclog.NewNullLogger(),
+	test(t, func(report func(Result)) error {
+		return Check(t.Context(), Target{Address: address, TLS: tls, Config: config}, report)
 	})
-	t.Cleanup(func() {
-		client.Kill()
-		_ = host.Close()
-	})
-	protocol, err := client.Client()
-	_ = life.Close()
-	if err != nil {
-		t.Fatalf("start %s: %v", binary, err)
-	}
-	dispensed, err := protocol.Dispense(sdk.PluginKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &process{command: command, client: client, conn: dispensed.(*grpc.ClientConn), host: host}
 }
 
-func (p *process) terminate() { _ = p.command.Process.Signal(syscall.SIGTERM) }
-
-// testByHand runs the binary as a person might.
-func testByHand(t *testing.T, binary string) {
-	var stdout, stderr strings.Builder
-	command := exec.CommandContext(t.Context(), binary)
-	command.Stdout, command.Stderr = &stdout, &stderr
-	command.Env = []string{}
-	err := command.Run()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
-		t.Errorf("run by hand: %v, want exit code 1", err)
-	}
-	if stdout.Len() > 0 {
-		t.Errorf("run by hand it printed %q to standard output, which is go-plugin's", &stdout)
-	}
-	if strings.Count(stderr.String(), "\n") != 1 {
-		t.Errorf("run by hand it printed %q to standard error, want one line", &stderr)
-	}
-}
-
-// testEnd configures the plugin, ends its host and waits for the process to end by itself.
-func testEnd(t *testing.T, binary string, config map[string]any, end func(*process)) {
-	p := launch(t, binary)
-	configure(t, p.conn, config)
-	end(p)
-	deadline := time.NewTimer(answerWithin)
-	defer deadline.Stop()
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for !p.client.Exited() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("the process was still there %v later", answerWithin)
-		case <-poll.C:
-		}
-	}
-}
-
-func encode(t *testing.T, config map[string]any) []byte {
+func inProcess(t *testing.T, kind string, config map[string]any, register func(*grpc.Server) stopFunc) {
 	t.Helper()
-	raw, err := json.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
+	s := &session{config: config, kind: kind, connect: func(context.Context) (*plugin, error) { return serve(register) }}
+	test(t, func(report func(Result)) error { return s.run(t.Context(), report) })
+}
+
+// test makes a subtest of each result.
+func test(t *testing.T, suite func(report func(Result)) error) {
+	t.Helper()
+	err := suite(func(r Result) {
+		t.Run(r.Name, func(t *testing.T) {
+			if r.Skipped != "" {
+				t.Skip(r.Skipped)
+			}
+			if r.Err != nil {
+				t.Error(r.Err)
+			}
+		})
+	})
+	if err != nil && !errors.Is(err, ErrFailed) {
+		t.Error(err)
 	}
-	return raw
 }

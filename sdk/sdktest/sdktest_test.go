@@ -38,7 +38,7 @@ func TestAsAProcess(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, "./testdata/memory").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	sdktest.StorageProcess(t, binary, map[string]any{"limit": 5})
+	sdktest.Process(t, binary, map[string]any{"limit": 5})
 }
 
 // The README shows the plugin that the test above runs.

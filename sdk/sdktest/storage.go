@@ -2,186 +2,200 @@ package sdktest
 
 import (
 	"context"
-	"maps"
-	"net/url"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
-	"testing"
-	"time"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/lockkeeper/lockkeeper/sdk"
-	pluginv1 "github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1"
 )
 
 const (
-	metricsExport = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
-	logsExport    = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+	callers      = 8 // at a time
+	manyRequests = 10_000
+	largeBytes   = 2 << 20 // the gateway keeps its own requests below this
 )
 
-// testStorage asks everything of a new plugin from connect. The order within one life is the order of the checks.
-func testStorage(t *testing.T, config map[string]any, connect func(*testing.T) grpc.ClientConnInterface) {
-	t.Run("before Configure", func(t *testing.T) { testUnconfigured(t, connect(t)) })
-	t.Run("wrong configuration", func(t *testing.T) { testWrongConfig(t, connect(t), config) })
-	t.Run("life", func(t *testing.T) {
-		conn := connect(t)
-		configure(t, conn, config)
-		t.Run("second Configure", func(t *testing.T) { testSecondConfigure(t, conn, config) })
-		t.Run("Info", func(t *testing.T) { testInfo(t, conn) })
-		t.Run("Health", func(t *testing.T) { testHealth(t, conn) })
-		metrics := t.Run("metrics", func(t *testing.T) { testExport(t, conn, metricsExport, metricsRequests(t)) })
-		logs := t.Run("logs", func(t *testing.T) { testExport(t, conn, logsExport, logsRequests(t)) })
-		if metrics && logs && !supports(t, conn, metricsExport) && !supports(t, conn, logsExport) {
-			t.Error("it stores neither metrics nor logs")
+// signal is one of OTLP's.
+type signal struct {
+	name, method string
+	requests     func() (map[string][]byte, error) // good ones
+	sized        func(records int) ([]byte, error) // a plain one
+}
+
+func metrics() signal {
+	return signal{"metrics", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", metricsRequests, plainMetrics}
+}
+
+func logs() signal {
+	return signal{"logs", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", logsRequests, plainLogs}
+}
+
+func storage() kind {
+	checks := []check{{name: "metrics or logs", run: checkSupports}}
+	for _, stored := range []signal{metrics(), logs()} {
+		add := func(what string, run func(context.Context, *session, signal) error) {
+			checks = append(checks, check{name: stored.name + ": " + what, run: func(ctx context.Context, s *session) error {
+				if !slices.Contains(s.methods, stored.method) {
+					return skipped("the plugin does not store " + stored.name)
+				}
+				return run(ctx, s, stored)
+			}})
 		}
-		t.Run("Stop", func(t *testing.T) { testStop(t, conn) })
+		add("good requests, each twice", checkExport)
+		add("several at a time", checkExportTogether)
+		add("a request of 2 MiB", checkExportLarge)
+		add("garbage", checkExportGarbage)
+	}
+	checks = append(checks,
+		check{name: "10,000 requests", run: checkExportMany},
+		check{name: "a deadline that passes", run: checkDeadline},
+	)
+	return kind{checks: checks, call: "Export", one: exportOne}
+}
+
+// exportNothing sends an empty request, which is a good one.
+func exportNothing(stored signal) func(context.Context, *session, grpc.ClientConnInterface) error {
+	return func(ctx context.Context, _ *session, conn grpc.ClientConnInterface) error {
+		return export(ctx, conn, stored.method, nil)
+	}
+}
+
+// exportOne sends a small request of what the plugin stores.
+func exportOne(ctx context.Context, s *session, conn grpc.ClientConnInterface) error {
+	stored := metrics()
+	if !slices.Contains(s.methods, stored.method) {
+		stored = logs()
+	}
+	request, err := stored.sized(1)
+	if err != nil {
+		return err
+	}
+	return export(ctx, conn, stored.method, request)
+}
+
+// checkSupports finds out what the plugin stores.
+func checkSupports(ctx context.Context, s *session) error {
+	var wrong []error
+	for _, stored := range []signal{metrics(), logs()} {
+		err := deliver(ctx, func(ctx context.Context) error { return export(ctx, s.life.conn, stored.method, nil) })
+		switch {
+		case err == nil:
+			s.methods = append(s.methods, stored.method)
+		case status.Code(err) != codes.Unimplemented:
+			wrong = append(wrong, fmt.Errorf("an empty request of %s: %s, want OK, or UNIMPLEMENTED from a plugin that does not store them", stored.name, told(err)))
+		}
+	}
+	if len(wrong) == 0 && len(s.methods) == 0 {
+		return errors.New("it stores neither metrics nor logs")
+	}
+	return errors.Join(wrong...)
+}
+
+func checkExport(ctx context.Context, s *session, stored signal) error {
+	requests, err := stored.requests()
+	if err != nil {
+		return err
+	}
+	var wrong []error
+	for what, request := range requests {
+		for _, time := range []string{"the first", "the second"} {
+			if err := deliverExport(ctx, s, stored, request); err != nil {
+				wrong = append(wrong, fmt.Errorf("%s, %s time: %s", what, time, told(err)))
+			}
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+func checkExportTogether(ctx context.Context, s *session, stored signal) error {
+	requests, err := stored.requests()
+	if err != nil {
+		return err
+	}
+	return together(callers, func() error {
+		for what, request := range requests {
+			if err := deliverExport(ctx, s, stored, request); err != nil {
+				return fmt.Errorf("%s: %s", what, told(err))
+			}
+		}
+		return nil
 	})
 }
 
-func configure(t *testing.T, conn grpc.ClientConnInterface, config map[string]any) {
-	t.Helper()
-	if err := tryConfigure(t, conn, config); err != nil {
-		t.Fatalf("Configure: %v", err)
-	}
-}
-
-func tryConfigure(t *testing.T, conn grpc.ClientConnInterface, config map[string]any) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), answerWithin)
-	defer cancel()
-	_, err := pluginv1.NewPluginClient(conn).Configure(ctx, &pluginv1.ConfigureRequest{Name: "conformance", Config: encode(t, config)})
-	return err
-}
-
-func testUnconfigured(t *testing.T, conn grpc.ClientConnInterface) {
-	plugin := pluginv1.NewPluginClient(conn)
-	_, infoErr := plugin.Info(t.Context(), new(pluginv1.InfoRequest))
-	_, healthErr := plugin.Health(t.Context(), new(pluginv1.HealthRequest))
-	for what, err := range map[string]error{
-		"Info": infoErr, "Health": healthErr,
-		"metrics": export(t, conn, metricsExport, nil), "logs": export(t, conn, logsExport, nil),
-	} {
-		if status.Code(err) != codes.FailedPrecondition {
-			t.Errorf("%s before Configure: %v, want FailedPrecondition", what, err)
-		}
-	}
-	if _, err := plugin.Stop(t.Context(), new(pluginv1.StopRequest)); err != nil {
-		t.Errorf("Stop before Configure: %v", err)
-	}
-}
-
-func testWrongConfig(t *testing.T, conn grpc.ClientConnInterface, config map[string]any) {
-	wrong := maps.Clone(config)
-	if wrong == nil {
-		wrong = map[string]any{}
-	}
-	wrong["no_such_key"] = 1
-	err := tryConfigure(t, conn, wrong)
-	if status.Code(err) != codes.InvalidArgument || !strings.Contains(status.Convert(err).Message(), "no_such_key") {
-		t.Errorf("Configure with an unknown key: %v, want InvalidArgument and the key's name", err)
-	}
-}
-
-func testSecondConfigure(t *testing.T, conn grpc.ClientConnInterface, config map[string]any) {
-	if err := tryConfigure(t, conn, config); err != nil {
-		t.Errorf("the same Configure again: %v", err)
-	}
-	other := maps.Clone(config)
-	if other == nil {
-		other = map[string]any{}
-	}
-	other["no_such_key"] = 1
-	if err := tryConfigure(t, conn, other); status.Code(err) != codes.FailedPrecondition {
-		t.Errorf("another Configure: %v, want FailedPrecondition", err)
-	}
-}
-
-func testInfo(t *testing.T, conn grpc.ClientConnInterface) {
-	info, err := pluginv1.NewPluginClient(conn).Info(t.Context(), new(pluginv1.InfoRequest))
+func checkExportLarge(ctx context.Context, s *session, stored signal) error {
+	one, err := stored.sized(1000)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if info.GetKind() != "storage" {
-		t.Errorf("kind %q, want storage", info.GetKind())
+	request, err := stored.sized(1000*largeBytes/len(one) + 1)
+	if err != nil {
+		return err
 	}
-	for what, address := range map[string]string{"query_url": info.GetQueryUrl(), "remote_write_url": info.GetRemoteWriteUrl()} {
-		if address == "" {
-			continue
-		}
-		if u, err := url.Parse(address); err != nil || u.Host == "" || strings.HasSuffix(address, "/") {
-			t.Errorf("%s %q: want a URL without a slash at the end", what, address)
-		}
+	if err := deliverExport(ctx, s, stored, request); err != nil {
+		return fmt.Errorf("%d bytes: %s, want OK: a server takes messages of up to %d bytes", len(request), told(err), sdk.MaxMessageBytes)
 	}
+	return healthy(ctx, s.life.conn)
 }
 
-func testHealth(t *testing.T, conn grpc.ClientConnInterface) {
-	ctx, cancel := context.WithTimeout(t.Context(), answerWithin)
-	defer cancel()
-	if _, err := pluginv1.NewPluginClient(conn).Health(ctx, new(pluginv1.HealthRequest)); err != nil {
-		t.Errorf("Health: %v", err)
+func checkExportGarbage(ctx context.Context, s *session, stored signal) error {
+	good, err := stored.sized(10)
+	if err != nil {
+		return err
 	}
-}
-
-// testExport writes good requests, each twice and several at a time, and bad ones.
-func testExport(t *testing.T, conn grpc.ClientConnInterface, method string, requests map[string][]byte) {
-	if !supports(t, conn, method) {
-		t.Skip("not supported by this plugin")
-	}
-	for what, request := range requests {
-		for range 2 {
-			if err := export(t, conn, method, request); err != nil {
-				t.Errorf("%s: %v", what, err)
-			}
-		}
-	}
-	var callers sync.WaitGroup
-	for range 8 {
-		callers.Go(func() {
-			for what, request := range requests {
-				if err := export(t, conn, method, request); err != nil {
-					t.Errorf("%s, at the same time as others: %v", what, err)
-				}
-			}
-		})
-	}
-	callers.Wait()
+	var wrong []error
 	for what, request := range map[string][]byte{
-		"garbage":             []byte("\xff\xff\xff\xffthis is not protobuf"),
-		"a truncated request": requests["all kinds"][:len(requests["all kinds"])-3],
+		"bytes that are not protobuf": []byte("\xff\xff\xff\xffthis is not protobuf"),
+		"a truncated request":         good[:len(good)-3],
 	} {
-		if err := export(t, conn, method, request); !sdk.IsPermanent(err) || status.Code(err) == codes.Internal {
-			t.Errorf("%s: %v, want a permanent error, and no panic", what, err)
+		err := within(ctx, answerWithin, func(ctx context.Context) error { return export(ctx, s.life.conn, stored.method, request) })
+		if !sdk.IsPermanent(err) || strings.HasPrefix(status.Convert(err).Message(), "panic: ") {
+			wrong = append(wrong, fmt.Errorf("%s: %s, want INVALID_ARGUMENT: a retry would not help, and nothing panics", what, told(err)))
 		}
 	}
-	testHealth(t, conn)
+	return errors.Join(append(wrong, healthy(ctx, s.life.conn))...)
 }
 
-// supports tells whether the plugin takes an empty request at all.
-func supports(t *testing.T, conn grpc.ClientConnInterface, method string) bool {
-	t.Helper()
-	err := export(t, conn, method, nil)
-	if err != nil && status.Code(err) != codes.Unimplemented {
-		t.Errorf("empty request: %v", err)
+// checkExportMany sends many small requests, as many at a time as a queue of the gateway might.
+func checkExportMany(ctx context.Context, s *session) error {
+	if len(s.methods) == 0 {
+		return skipped("the plugin stores nothing")
 	}
-	return err == nil
+	var sent atomic.Int64
+	err := together(callers, func() error {
+		for sent.Add(1) <= manyRequests {
+			if err := deliver(ctx, func(ctx context.Context) error { return exportOne(ctx, s, s.life.conn) }); err != nil {
+				return fmt.Errorf("after %d requests: %s", min(sent.Load(), manyRequests), told(err))
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, healthy(ctx, s.life.conn))
 }
 
-func testStop(t *testing.T, conn grpc.ClientConnInterface) {
-	began := time.Now()
-	plugin := pluginv1.NewPluginClient(conn)
-	if _, err := plugin.Stop(t.Context(), new(pluginv1.StopRequest)); err != nil {
-		t.Errorf("Stop: %v", err)
+func deliverExport(ctx context.Context, s *session, stored signal, request []byte) error {
+	return deliver(ctx, func(ctx context.Context) error { return export(ctx, s.life.conn, stored.method, request) })
+}
+
+// together calls f n times at the same time and gives the first error.
+func together(n int, f func() error) error {
+	var group sync.WaitGroup
+	failed := make(chan error, n)
+	for range n {
+		group.Go(func() { failed <- f() })
 	}
-	if took := time.Since(began); took > stopWithin {
-		t.Errorf("Stop took %v, and after %v the process is killed", took, stopWithin)
+	group.Wait()
+	close(failed)
+	for err := range failed {
+		if err != nil {
+			return err
+		}
 	}
-	if err := export(t, conn, metricsExport, nil); err == nil || sdk.IsPermanent(err) {
-		t.Errorf("a request after Stop: %v, want an error that can be retried", err)
-	}
-	if _, err := plugin.Stop(t.Context(), new(pluginv1.StopRequest)); err != nil {
-		t.Errorf("second Stop: %v", err)
-	}
+	return nil
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	sdktest.StorageProcess(t, built(t), map[string]any{"data_directory": t.TempDir()})
+	sdktest.Process(t, built(t), map[string]any{"data_directory": t.TempDir()})
 }
 
 // One life of the process answers all questions about what a request becomes.
