@@ -68,6 +68,14 @@ func (p Process) Validate() error {
 	return errors.Join(errs...)
 }
 
+// binary is the file name of the binary.
+func (p Process) binary(name string) string {
+	if p.Use != "" {
+		return p.Use
+	}
+	return p.Kind + "-" + name
+}
+
 // isName tells whether s is a DNS label in lower case.
 func isName(s string) bool {
 	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {

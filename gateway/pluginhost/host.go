@@ -93,10 +93,6 @@ func (h *host) prepare() error {
 		if err != nil {
 			return fmt.Errorf("%s: config: %w", name, err)
 		}
-		binary := cfg.Use
-		if binary == "" {
-			binary = cfg.Kind + "-" + name
-		}
 		// Listeners stay open until all ports are picked, so that no two plugins get the same.
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -104,7 +100,7 @@ func (h *host) prepare() error {
 		}
 		defer listener.Close()
 		h.metrics.restarted(name, 0)
-		path, pinned := filepath.Join(directory, binary), strings.ToLower(cfg.SHA256)
+		path, pinned := filepath.Join(directory, cfg.binary(name)), strings.ToLower(cfg.SHA256)
 		h.processes[name] = &process{
 			name: name, kind: cfg.Kind, binary: path, sha256: pinned,
 			starter: &launch{
