@@ -1,0 +1,265 @@
+// Package plugins runs the example plugins: the same notifier in each language, held to the same behaviour.
+package plugins
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	pluginv1 "github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1"
+)
+
+const patience = 30 * time.Second
+
+func TestGo(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "notification-go")
+	if out, err := exec.Command("go", "build", "-o", binary, "./go").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	testPlugin(t, binary)
+}
+
+func TestPython(t *testing.T) {
+	python, err := filepath.Abs("../../.cache/venv/bin/python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(python, "-c", "import grpc, google.protobuf, cryptography").CombinedOutput(); err != nil {
+		skip(t, "python", fmt.Sprintf("a Python with examples/plugins/python/requirements.txt is missing: make python (%v %s)", err, out))
+	}
+	script, err := filepath.Abs("python/notification.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrapper := filepath.Join(t.TempDir(), "notification-python")
+	// -B: no __pycache__ in the source tree.
+	if err := os.WriteFile(wrapper, fmt.Appendf(nil, "#!/bin/sh\nexec %s -B %s \"$@\"\n", python, script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	testPlugin(t, wrapper)
+}
+
+// testPlugin asks of a notifier what its README says of it.
+func testPlugin(t *testing.T, binary string) {
+	t.Run("what it sends", func(t *testing.T) { testSends(t, binary) })
+	t.Run("what it answers", func(t *testing.T) { testAnswers(t, binary) })
+	t.Run("configuration", func(t *testing.T) { testConfiguration(t, binary) })
+	t.Run("mutual TLS", func(t *testing.T) { testMutualTLS(t, binary) })
+}
+
+func testSends(t *testing.T, binary string) {
+	url, requests := stub(t, http.StatusNoContent)
+	conn := dial(t, listen(t, binary), insecure.NewCredentials())
+	configure(t, conn, fmt.Sprintf(`{"url":%q,"token":"t0ken"}`, url))
+	f := func(group, want string) {
+		t.Helper()
+		if err := notify(t, conn, group); err != nil {
+			t.Error(err)
+			return
+		}
+		got := requests()
+		if len(got) != 1 || got[0] != "POST Bearer t0ken "+want {
+			t.Errorf("%q\nwant POST Bearer t0ken %s", got, want)
+		}
+	}
+	// As Alertmanager has it.
+	f(`{"status":"firing","alerts":[{"status":"firing","labels":{"alertname":"HighErrorRate","idc":"idc1"}},{"status":"resolved"},{"status":"firing"}],
+		"commonLabels":{"alertname":"HighErrorRate"},"commonAnnotations":{"summary":"5 % of requests fail"}}`,
+		"FIRING HighErrorRate: 2 firing, 1 resolved: 5 % of requests fail")
+	// Nothing in common.
+	f(`{"status":"resolved","alerts":[{"status":"resolved"}],"commonLabels":{},"commonAnnotations":{}}`, "RESOLVED alerts: 0 firing, 1 resolved")
+	// Nothing at all, and what a newer gateway may add.
+	f(`{"status":"resolved","alerts":null,"newer":{"a":[1]}}`, "RESOLVED alerts: 0 firing, 0 resolved")
+	// What would not be one line, or not text.
+	f(`{"status":"firing","alerts":[],"commonLabels":{"alertname":"Größe <b>"},"commonAnnotations":{"summary":" a\r\nb\t\u001b[31m\u0000c\u2028 "}}`,
+		"FIRING Größe <b>: 0 firing, 0 resolved: a b [31m c")
+	// Too long.
+	f(`{"status":"firing","alerts":[],"commonAnnotations":{"summary":"`+strings.Repeat("ü", 2000)+`"}}`,
+		"FIRING alerts: 0 firing, 0 resolved: "+strings.Repeat("ü", 1000-len("FIRING alerts: 0 firing, 0 resolved: ")))
+}
+
+func testAnswers(t *testing.T, binary string) {
+	const secret = "/T0ken-in-the-path"
+	f := func(url, group string, want codes.Code, says string) {
+		t.Helper()
+		conn := dial(t, listen(t, binary), insecure.NewCredentials())
+		configure(t, conn, fmt.Sprintf(`{"url":%q}`, url+secret))
+		err := notify(t, conn, group)
+		if status.Code(err) != want || !strings.Contains(status.Convert(err).Message(), says) {
+			t.Errorf("%v, want %v and %q", err, want, says)
+		}
+		if strings.Contains(status.Convert(err).Message(), secret) {
+			t.Errorf("%v tells the url, which may be a secret", err)
+		}
+	}
+	answers := func(code int) string {
+		url, _ := stub(t, code)
+		return url
+	}
+	const group = `{"status":"firing","alerts":[]}`
+	f(answers(http.StatusOK), group, codes.OK, "")
+	f(answers(http.StatusFound), group, codes.InvalidArgument, "302")
+	f(answers(http.StatusForbidden), group, codes.InvalidArgument, "403")
+	f(answers(http.StatusRequestTimeout), group, codes.Unavailable, "408")
+	f(answers(http.StatusTooManyRequests), group, codes.Unavailable, "429")
+	f(answers(http.StatusServiceUnavailable), group, codes.Unavailable, "503")
+	f("http://127.0.0.1:1", group, codes.Unavailable, "refused")
+	f(answers(http.StatusOK), `{"alerts":7}`, codes.InvalidArgument, "webhook")
+	f(answers(http.StatusOK), `FIRING`, codes.InvalidArgument, "webhook")
+}
+
+func testConfiguration(t *testing.T, binary string) {
+	f := func(config string, says ...string) {
+		t.Helper()
+		err := tryConfigure(t, dial(t, listen(t, binary), insecure.NewCredentials()), config)
+		message := status.Convert(err).Message()
+		if status.Code(err) != codes.InvalidArgument || slices.ContainsFunc(says, func(word string) bool { return !strings.Contains(message, word) }) ||
+			strings.Contains(message, "s3cret") {
+			t.Errorf("%s: %v, want InvalidArgument, %q and not the value", config, err, says)
+		}
+	}
+	f(`{}`, "url")
+	f(`{"url":"ftp://s3cret"}`, "url")
+	f(`{"url":{"a":"s3cret"},"tokn":"s3cret"}`, "url", "tokn")
+	f(`{"url":"http://x","token":["s3cret"]}`, "token")
+	f(`["s3cret"]`)
+	f(`{"url":"s3cret`)
+}
+
+func testMutualTLS(t *testing.T, binary string) {
+	keys := newAuthority(t)
+	address := listen(t, binary, "--tls-cert", keys.serverCert, "--tls-key", keys.serverKey, "--client-ca", keys.ca)
+	url, requests := stub(t, http.StatusOK)
+	config := fmt.Sprintf(`{"url":%q}`, url)
+	conn := dial(t, address, credentials.NewTLS(keys.client))
+	configure(t, conn, config)
+	if err := notify(t, conn, `{"status":"firing","alerts":[]}`); err != nil || len(requests()) != 1 {
+		t.Error(err)
+	}
+	for what, stranger := range map[string]credentials.TransportCredentials{
+		"no certificate":                  credentials.NewTLS(&tls.Config{RootCAs: keys.client.RootCAs, MinVersion: tls.VersionTLS12}),
+		"one that another CA has signed":  credentials.NewTLS(&tls.Config{RootCAs: keys.client.RootCAs, Certificates: newAuthority(t).client.Certificates, MinVersion: tls.VersionTLS12}),
+		"no TLS":                          insecure.NewCredentials(),
+		"TLS that trusts only another CA": credentials.NewTLS(newAuthority(t).client),
+	} {
+		if err := tryConfigure(t, dial(t, address, stranger), config); status.Code(err) != codes.Unavailable {
+			t.Errorf("a gateway with %s: %v, want Unavailable", what, err)
+		}
+	}
+}
+
+// listen starts the plugin as a server of its own and tells its address.
+func listen(t *testing.T, binary string, arguments ...string) string {
+	t.Helper()
+	cmd := exec.Command(binary, append([]string{"--listen", "127.0.0.1:0"}, arguments...)...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var copied sync.WaitGroup
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		defer kill.Stop()
+		copied.Wait()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s after SIGTERM: %v", filepath.Base(binary), err)
+		}
+	})
+	reader := bufio.NewReader(stderr)
+	line, err := reader.ReadString('\n')
+	copied.Go(func() { _, _ = io.Copy(t.Output(), reader) })
+	_, address, found := strings.Cut(strings.TrimSpace(line), "[INFO] listens on ")
+	if !found {
+		t.Fatalf("it says %q (%v), not where it listens", line, err)
+	}
+	return address
+}
+
+func dial(t *testing.T, address string, security credentials.TransportCredentials) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(security))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func configure(t *testing.T, conn *grpc.ClientConn, config string) {
+	t.Helper()
+	if err := tryConfigure(t, conn, config); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func tryConfigure(t *testing.T, conn *grpc.ClientConn, config string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, err := pluginv1.NewPluginClient(conn).Configure(ctx, &pluginv1.ConfigureRequest{Name: "test", Config: []byte(config)})
+	return err
+}
+
+func notify(t *testing.T, conn *grpc.ClientConn, group string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, err := pluginv1.NewNotificationClient(conn).Notify(ctx, &pluginv1.NotifyRequest{Group: []byte(group)})
+	return err
+}
+
+// stub is a channel that answers with code. requests gives what has come since it was called last, a string a request.
+func stub(t *testing.T, code int) (url string, requests func() []string) {
+	var mu sync.Mutex
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, strings.Join([]string{r.Method, r.Header.Get("Authorization"), string(body)}, " "))
+		if err != nil {
+			got = append(got, err.Error())
+		}
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(code)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		defer func() { got = nil }()
+		return got
+	}
+}
+
+// skip skips the test, unless LOCKKEEPER_REQUIRE names what it needs.
+func skip(t *testing.T, name, why string) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv("LOCKKEEPER_REQUIRE"), ","), name) {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
