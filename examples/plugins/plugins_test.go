@@ -2,11 +2,9 @@
 package plugins
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,11 +13,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -27,8 +22,6 @@ import (
 
 	pluginv1 "github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1"
 )
-
-const patience = 30 * time.Second
 
 func TestGo(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "notification-go")
@@ -63,6 +56,7 @@ func testPlugin(t *testing.T, binary string) {
 	t.Run("what it sends", func(t *testing.T) { testSends(t, binary) })
 	t.Run("what it answers", func(t *testing.T) { testAnswers(t, binary) })
 	t.Run("configuration", func(t *testing.T) { testConfiguration(t, binary) })
+	t.Run("health while it is busy", func(t *testing.T) { testBusy(t, binary) })
 	t.Run("mutual TLS", func(t *testing.T) { testMutualTLS(t, binary) })
 }
 
@@ -145,6 +139,48 @@ func testConfiguration(t *testing.T, binary string) {
 	f(`{"url":"s3cret`)
 }
 
+// testBusy has more notifications under way than the plugin takes at once: the gateway restarts one whose Health does not answer.
+func testBusy(t *testing.T, binary string) {
+	const most = 100
+	arrived, answer := make(chan struct{}, most), make(chan struct{})
+	channel := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		arrived <- struct{}{}
+		<-answer
+	}))
+	defer channel.Close()
+	conn := dial(t, listen(t, binary), insecure.NewCredentials())
+	configure(t, conn, fmt.Sprintf(`{"url":%q}`, channel.URL))
+	var callers sync.WaitGroup
+	refused := make(chan error, most)
+	for range most {
+		callers.Go(func() {
+			if err := notify(t, conn, `{"status":"firing","alerts":[]}`); err != nil {
+				refused <- err
+			}
+		})
+	}
+	for range most { // each has arrived or is refused
+		select {
+		case <-arrived:
+		case err := <-refused:
+			if status.Code(err) != codes.Unavailable {
+				t.Error(err)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := pluginv1.NewPluginClient(conn).Health(ctx, new(pluginv1.HealthRequest)); err != nil {
+		t.Error(err)
+	}
+	close(answer)
+	callers.Wait()
+	close(refused)
+	for err := range refused {
+		t.Errorf("one that had arrived: %v", err)
+	}
+}
+
 func testMutualTLS(t *testing.T, binary string) {
 	keys := newAuthority(t)
 	address := listen(t, binary, "--tls-cert", keys.serverCert, "--tls-key", keys.serverKey, "--client-ca", keys.ca)
@@ -165,101 +201,4 @@ func testMutualTLS(t *testing.T, binary string) {
 			t.Errorf("a gateway with %s: %v, want Unavailable", what, err)
 		}
 	}
-}
-
-// listen starts the plugin as a server of its own and tells its address.
-func listen(t *testing.T, binary string, arguments ...string) string {
-	t.Helper()
-	cmd := exec.Command(binary, append([]string{"--listen", "127.0.0.1:0"}, arguments...)...)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var copied sync.WaitGroup
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
-		defer kill.Stop()
-		copied.Wait()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%s after SIGTERM: %v", filepath.Base(binary), err)
-		}
-	})
-	reader := bufio.NewReader(stderr)
-	line, err := reader.ReadString('\n')
-	copied.Go(func() { _, _ = io.Copy(t.Output(), reader) })
-	_, address, found := strings.Cut(strings.TrimSpace(line), "[INFO] listens on ")
-	if !found {
-		t.Fatalf("it says %q (%v), not where it listens", line, err)
-	}
-	return address
-}
-
-func dial(t *testing.T, address string, security credentials.TransportCredentials) *grpc.ClientConn {
-	t.Helper()
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(security))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
-func configure(t *testing.T, conn *grpc.ClientConn, config string) {
-	t.Helper()
-	if err := tryConfigure(t, conn, config); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func tryConfigure(t *testing.T, conn *grpc.ClientConn, config string) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	_, err := pluginv1.NewPluginClient(conn).Configure(ctx, &pluginv1.ConfigureRequest{Name: "test", Config: []byte(config)})
-	return err
-}
-
-func notify(t *testing.T, conn *grpc.ClientConn, group string) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	_, err := pluginv1.NewNotificationClient(conn).Notify(ctx, &pluginv1.NotifyRequest{Group: []byte(group)})
-	return err
-}
-
-// stub is a channel that answers with code. requests gives what has come since it was called last, a string a request.
-func stub(t *testing.T, code int) (url string, requests func() []string) {
-	var mu sync.Mutex
-	var got []string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		mu.Lock()
-		defer mu.Unlock()
-		got = append(got, strings.Join([]string{r.Method, r.Header.Get("Authorization"), string(body)}, " "))
-		if err != nil {
-			got = append(got, err.Error())
-		}
-		w.Header().Set("Location", "/elsewhere")
-		w.WriteHeader(code)
-	}))
-	t.Cleanup(server.Close)
-	return server.URL, func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		defer func() { got = nil }()
-		return got
-	}
-}
-
-// skip skips the test, unless LOCKKEEPER_REQUIRE names what it needs.
-func skip(t *testing.T, name, why string) {
-	t.Helper()
-	if slices.Contains(strings.Split(os.Getenv("LOCKKEEPER_REQUIRE"), ","), name) {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
