@@ -116,11 +116,14 @@ func TestEachAnswerIsRetriedOrDroppedAndCounted(t *testing.T) {
 	never(sdk.Permanent(errors.New("x")))
 }
 
-// counted is the value of a counter; 0 before it counts.
+// counted is the value of a counter or gauge without labels that tell apart; 0 before there is one.
 func counted(telemetry *componenttest.Telemetry, name string) int {
 	metric, err := telemetry.GetMetric(name)
 	if err != nil {
 		return 0
+	}
+	if gauge, ok := metric.Data.(metricdata.Gauge[int64]); ok {
+		return int(gauge.DataPoints[0].Value)
 	}
 	return int(metric.Data.(metricdata.Sum[int64]).DataPoints[0].Value)
 }

@@ -154,3 +154,33 @@ func TestQueueAgeInMemory(t *testing.T) {
 	require.NoError(t, e.Shutdown(t.Context()))
 	require.NoError(t, telemetry.Shutdown(context.Background()))
 }
+
+// A full queue refuses what is new, and counts it. Its size is told in what the sizer says.
+func TestFullQueue(t *testing.T) {
+	f := func(sizer string, requestSize int) {
+		t.Helper()
+		plugin, conn := serveAway(t)
+		telemetry := componenttest.NewTelemetry()
+		cfg, err := load(t, fmt.Sprintf(`{plugin: x, sending_queue: {sizer: %s, queue_size: %d}}`, sizer, 3*requestSize))
+		require.NoError(t, err)
+		e := createWith(t, telemetry.NewTelemetrySettings(), cfg, host{conn: conn})
+		for range 3 {
+			require.NoError(t, e.ConsumeMetrics(t.Context(), someMetrics("x")))
+		}
+		require.ErrorContains(t, e.ConsumeMetrics(t.Context(), someMetrics("x")), "sending queue is full")
+		require.Equal(t, 1, counted(telemetry, "otelcol_exporter_enqueue_failed_metric_points"))
+		require.Equal(t, 3*requestSize, counted(telemetry, "otelcol_exporter_queue_size"))
+		require.Equal(t, 3*requestSize, counted(telemetry, "otelcol_exporter_queue_capacity"))
+		plugin.up.Store(true)
+		for range 3 {
+			<-plugin.stored
+		}
+		require.NoError(t, e.Shutdown(t.Context()))
+		require.NoError(t, telemetry.Shutdown(context.Background()))
+	}
+	r, err := encodeMetrics(t.Context(), someMetrics("x"))
+	require.NoError(t, err)
+	f("bytes", r.BytesSize())
+	f("items", 1)
+	f("requests", 1)
+}
