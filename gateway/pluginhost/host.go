@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,6 +24,7 @@ type host struct {
 	cfg     *Config
 	log     *zap.Logger
 	metrics *metrics
+	readers *readers
 
 	processes map[string]*process // complete before Start returns, then only read
 	forker    *forker
@@ -32,17 +32,16 @@ type host struct {
 	running   sync.WaitGroup
 }
 
-// mux is what pluginhost needs of the console.
-type mux interface {
-	Handle(pattern string, handler http.Handler)
-}
-
 func newHost(cfg *Config, set component.TelemetrySettings) (*host, error) {
 	m, err := newMetrics(set.MeterProvider)
 	if err != nil {
 		return nil, err
 	}
-	return &host{cfg: cfg, log: set.Logger, metrics: m}, nil
+	r, err := newReaders(set.MeterProvider)
+	if err != nil {
+		return nil, err
+	}
+	return &host{cfg: cfg, log: set.Logger, metrics: m, readers: r}, nil
 }
 
 // Start starts all plugins at once and returns when each is ready. When one can't be started, none is left running.
@@ -50,11 +49,7 @@ func (h *host) Start(ctx context.Context, collector component.Host) error {
 	if err := h.prepare(); err != nil {
 		return fmt.Errorf("plugins: %w", err)
 	}
-	for _, extension := range collector.GetExtensions() {
-		if console, ok := extension.(mux); ok {
-			console.Handle("GET /api/v1/plugins", http.HandlerFunc(h.list))
-		}
-	}
+	h.serve(collector.GetExtensions())
 	errs := make([]error, len(h.processes))
 	var starting sync.WaitGroup
 	for i, name := range h.names() {
@@ -112,8 +107,18 @@ func (h *host) prepare() error {
 	return nil
 }
 
+// Ready implements extensioncapabilities.PipelineWatcher.
+func (h *host) Ready() error { return nil }
+
+// NotReady implements extensioncapabilities.PipelineWatcher. It comes before the console stops, which waits for its readers.
+func (h *host) NotReady() error {
+	h.readers.close()
+	return nil
+}
+
 // Shutdown stops all plugins at once and returns when none is left.
 func (h *host) Shutdown(context.Context) error {
+	h.readers.close()
 	if h.cancel != nil {
 		h.cancel()
 	}

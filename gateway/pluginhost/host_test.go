@@ -39,10 +39,18 @@ type console struct {
 	http.ServeMux
 }
 
+// HandleChange takes everybody for the operator called tester.
+func (c *console) HandleChange(role, pattern string, handler func(http.ResponseWriter, *http.Request, string)) {
+	c.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Role", role)
+		handler(w, r, "tester")
+	})
+}
+
 func (c *console) GetExtensions() map[component.ID]component.Component {
 	return map[component.ID]component.Component{component.MustNewID("console"): struct {
 		component.Component
-		mux
+		*console
 	}{nil, c}}
 }
 
@@ -89,10 +97,16 @@ func (f *fixture) start() *fixture {
 	return f
 }
 
+// ask is an answer of the HTTP API.
+func (f *fixture) ask(method, path string) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	f.console.ServeHTTP(recorder, httptest.NewRequest(method, path, nil))
+	return recorder
+}
+
 func (f *fixture) list() []report {
 	f.t.Helper()
-	recorder := httptest.NewRecorder()
-	f.console.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/api/v1/plugins", nil))
+	recorder := f.ask(http.MethodGet, "/api/v1/plugins")
 	require.Equal(f.t, http.StatusOK, recorder.Code)
 	var body struct {
 		Plugins []report `json:"plugins"`

@@ -51,12 +51,15 @@ type behaviour struct {
 	IgnorePipe bool   `json:"ignore_pipe"` // does not notice that the gateway is gone
 	IgnoreTerm bool   `json:"ignore_term"`
 	Secret     string `json:"secret"`
+	Inbox      string `json:"inbox"`  // file that takes what Notify was sent
+	Refuse     string `json:"refuse"` // what Notify says instead
 }
 
 // testPlugin is a plugin written against the wire alone. Its version tells what it was given.
 type testPlugin struct {
 	goplugin.NetRPCUnsupportedPlugin
 	pluginv1.UnimplementedPluginServer
+	pluginv1.UnimplementedNotificationServer
 	does    behaviour
 	request *pluginv1.ConfigureRequest
 }
@@ -79,6 +82,7 @@ func runPlugin() {
 
 func (p *testPlugin) GRPCServer(_ *goplugin.GRPCBroker, server *grpc.Server) error {
 	pluginv1.RegisterPluginServer(server, p)
+	pluginv1.RegisterNotificationServer(server, p)
 	return nil
 }
 
@@ -146,6 +150,13 @@ func (p *testPlugin) Health(context.Context, *pluginv1.HealthRequest) (*pluginv1
 		return nil, status.Error(codes.Unavailable, "disk full")
 	}
 	return &pluginv1.HealthResponse{}, nil
+}
+
+func (p *testPlugin) Notify(_ context.Context, r *pluginv1.NotifyRequest) (*pluginv1.NotifyResponse, error) {
+	if p.does.Refuse != "" {
+		return nil, status.Error(codes.InvalidArgument, p.does.Refuse)
+	}
+	return &pluginv1.NotifyResponse{}, os.WriteFile(p.does.Inbox, r.GetGroup(), 0o600)
 }
 
 func (p *testPlugin) Stop(context.Context, *pluginv1.StopRequest) (*pluginv1.StopResponse, error) {

@@ -45,11 +45,13 @@ type process struct {
 	starter                    starter
 	log                        *zap.Logger
 	metrics                    *metrics
+	lines                      ring // what it printed
 
 	mu        sync.Mutex
 	listen    string    // where the plugin may serve HTTP; the same at each restart unless something else has taken it
 	inst      *instance // nil unless running
 	state     string
+	isHealthy bool // the instance is, as last told
 	since     time.Time
 	restarts  int
 	lastError string
@@ -212,7 +214,8 @@ func (p *process) change(state string, inst *instance, err error) {
 	if err != nil {
 		p.lastError = err.Error()
 	}
-	p.metrics.up(p.name, p.kind, inst != nil)
+	p.isHealthy = inst != nil
+	p.metrics.up(p.name, p.kind, p.isHealthy)
 }
 
 // healthy records what the running plugin says of itself.
@@ -222,7 +225,8 @@ func (p *process) healthy(err error) {
 	if err != nil {
 		p.lastError = err.Error()
 	}
-	p.metrics.up(p.name, p.kind, err == nil)
+	p.isHealthy = err == nil
+	p.metrics.up(p.name, p.kind, p.isHealthy)
 }
 
 // current is the running instance, or an error that says why there is none.

@@ -1,7 +1,6 @@
 package pluginhost
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -16,6 +15,7 @@ type report struct {
 	Version   string    `json:"version"`
 	PID       int       `json:"pid"` // 0 while there is no process
 	State     string    `json:"state"`
+	Healthy   bool      `json:"healthy"` // runs, and says that it can work
 	Since     time.Time `json:"since"`
 	Restarts  int       `json:"restarts"`
 	LastError string    `json:"last_error"` // stays after it is cured
@@ -26,7 +26,7 @@ func (p *process) report() report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := report{
-		Name: p.name, Kind: p.kind, Binary: p.binary, SHA256: p.sha256, Version: p.version, State: p.state,
+		Name: p.name, Kind: p.kind, Binary: p.binary, SHA256: p.sha256, Version: p.version, State: p.state, Healthy: p.isHealthy,
 		Since: p.since, Restarts: p.restarts, LastError: p.lastError, QueryURL: p.queryURL,
 	}
 	if p.inst != nil {
@@ -52,6 +52,5 @@ func (h *host) list(w http.ResponseWriter, _ *http.Request) {
 	for _, name := range h.names() {
 		plugins = append(plugins, h.processes[name].report())
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"plugins": plugins})
+	answer(w, http.StatusOK, map[string]any{"plugins": plugins})
 }
