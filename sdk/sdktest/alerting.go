@@ -93,13 +93,13 @@ func (o *stream) works(ctx context.Context, fires bool) error {
 
 // wait waits for the end of the stream.
 func (o *stream) wait() error {
-	timer := time.NewTimer(answerWithin)
+	timer := time.NewTimer(stopWithin)
 	defer timer.Stop()
 	select {
 	case err := <-o.ended:
 		return err
 	case <-timer.C:
-		return status.Errorf(codes.DeadlineExceeded, "still there %v later", answerWithin)
+		return status.Errorf(codes.DeadlineExceeded, "still there %v later", stopWithin)
 	}
 }
 

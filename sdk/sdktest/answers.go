@@ -14,21 +14,26 @@ import (
 )
 
 // deliver makes a call until its answer is final, as the queues of the gateway do: an error that is retryable is an
-// answer that every plugin may give, for a while.
+// answer that every plugin may give, for a while. A call that is not answered at all is not repeated.
 func deliver(ctx context.Context, call func(context.Context) error) error {
+	return deliverWithin(ctx, answerWithin, call)
+}
+
+func deliverWithin(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
 	began := time.Now()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := within(ctx, answerWithin, call)
-		if err == nil || sdk.IsPermanent(err) {
+		err := within(ctx, limit, call)
+		if err == nil || !retryable(err) {
 			return err
 		}
 		pause := max(wait, retryAfter(err))
 		if time.Since(began)+pause > settleWithin {
-			return fmt.Errorf("still refused after %v: %w", time.Since(began).Round(time.Millisecond), err)
+			refused := status.Convert(err)
+			return status.Errorf(refused.Code(), "%s; not taken within %v, and the next try is due in %v", refused.Message(), settleWithin, pause)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			return err
 		case <-time.After(pause):
 		}
 	}
@@ -45,9 +50,10 @@ func within(ctx context.Context, limit time.Duration, call func(context.Context)
 	return err
 }
 
-// retryable tells whether err came in time and lets the gateway try again.
+// retryable tells whether err is an answer that came in time and lets the gateway try again.
 func retryable(err error) bool {
-	return !sdk.IsPermanent(err) && status.Code(err) != codes.DeadlineExceeded
+	_, answered := status.FromError(err)
+	return answered && !sdk.IsPermanent(err) && status.Code(err) != codes.DeadlineExceeded
 }
 
 // retryAfter is how long the plugin asks to wait.

@@ -71,7 +71,7 @@ func (s *session) useAddress(ctx context.Context, address string, config *tls.Co
 		})
 		s.taken = err == nil
 		if err != nil && status.Code(err) != codes.FailedPrecondition {
-			return fmt.Errorf("ask %s: %w", address, err)
+			return fmt.Errorf("ask %s: %s", address, told(err))
 		}
 		return nil
 	})

@@ -69,7 +69,7 @@ func checkBeforeConfigure(ctx context.Context, s *session) error {
 			refused(what, call(func(ctx context.Context) error { return f(ctx, s, p.conn) }), codes.Unimplemented)
 		}
 		if !s.address {
-			if err := call(func(ctx context.Context) error { return stop(ctx, p.conn) }); err != nil {
+			if err := within(ctx, stopWithin, func(ctx context.Context) error { return stop(ctx, p.conn) }); err != nil {
 				wrong = append(wrong, fmt.Errorf("Stop before Configure: %s, want OK", told(err)))
 			}
 		}
@@ -105,10 +105,12 @@ func checkConfigure(ctx context.Context, s *session) error {
 	switch {
 	case err == nil:
 		return nil
+	case status.Code(err) == codes.InvalidArgument:
+		return fmt.Errorf("%s: the suite needs a configuration that the plugin accepts", told(err))
 	case s.taken && status.Code(err) == codes.FailedPrecondition:
 		return fmt.Errorf("%s: check it with the configuration that it has, or restart it", told(err))
 	}
-	return fmt.Errorf("%s; the suite needs a configuration that the plugin accepts", told(err))
+	return errors.New(told(err))
 }
 
 func checkConfigureAgain(ctx context.Context, s *session) error {

@@ -160,7 +160,7 @@ func (s *session) fresh(ctx context.Context, f func(*plugin) error) error {
 func (s *session) configured(ctx context.Context, f func(*plugin) error) error {
 	return s.fresh(ctx, func(p *plugin) error {
 		if err := s.configure(ctx, p.conn, s.config); err != nil {
-			return fmt.Errorf("Configure: %w", err)
+			return fmt.Errorf("Configure: %s", told(err))
 		}
 		return f(p)
 	})
@@ -168,7 +168,7 @@ func (s *session) configured(ctx context.Context, f func(*plugin) error) error {
 
 // configure is Configure as the gateway calls it. What the life before has left, such as a lock, may take a moment.
 func (s *session) configure(ctx context.Context, conn grpc.ClientConnInterface, config map[string]any) error {
-	return deliver(ctx, func(ctx context.Context) error { return s.configureOnce(ctx, conn, config) })
+	return deliverWithin(ctx, startWithin, func(ctx context.Context) error { return s.configureOnce(ctx, conn, config) })
 }
 
 func (s *session) configureOnce(ctx context.Context, conn grpc.ClientConnInterface, config map[string]any) error {
