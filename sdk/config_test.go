@@ -89,6 +89,9 @@ func FuzzDecode(f *testing.F) {
 		if err := NewConfig("x", "", encoded).Decode(&got); err != nil {
 			t.Fatalf("%q: %v", encoded, err)
 		}
+		if c := NewConfig("x", "", encoded); !c.same(NewConfig("y", "", append([]byte(" "), encoded...))) {
+			t.Fatalf("%q is not the same as itself", encoded)
+		}
 		if got.Retention != want["retention"] {
 			t.Fatalf("%q: got %q", encoded, got.Retention)
 		}

@@ -48,3 +48,17 @@ func TestNotify(t *testing.T) {
 	f("not a group", "[]", nil, codes.InvalidArgument)
 	f("nothing", "", nil, codes.InvalidArgument)
 }
+
+// FuzzGroup: no input makes parseGroup panic, and what it takes is an object.
+func FuzzGroup(f *testing.F) {
+	f.Add([]byte(webhook))
+	f.Add([]byte(`{"alerts":[{"startsAt":"yesterday"}]}`))
+	f.Add([]byte(`{"alerts":[null],"groupLabels":null,"truncatedAlerts":-1}`))
+	f.Add([]byte("null"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		g, err := parseGroup(raw)
+		if err == nil && len(g.Firing()) > len(g.Alerts) {
+			t.Errorf("%d of %d alerts fire", len(g.Firing()), len(g.Alerts))
+		}
+	})
+}

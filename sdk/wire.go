@@ -39,13 +39,17 @@ func Handshake() goplugin.HandshakeConfig {
 // time zone, proxies and certificate authorities, and nothing that may hold a secret of the gateway or of another plugin.
 func Environment() []string {
 	var inherited []string
-	for _, name := range []string{
-		"PATH", "HOME", "TMPDIR", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR",
-		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-	} {
+	for _, name := range environmentNames() {
 		if value, ok := os.LookupEnv(name); ok {
 			inherited = append(inherited, name+"="+value)
 		}
 	}
 	return inherited
+}
+
+func environmentNames() []string {
+	return []string{
+		"PATH", "HOME", "TMPDIR", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR",
+		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+	}
 }
