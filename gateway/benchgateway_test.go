@@ -169,7 +169,7 @@ func (l *loadProcess) send(b *testing.B, n int) {
 }
 
 // certificate makes a certificate for 127.0.0.1 that signs itself, and returns a file with it and its key.
-func certificate(b *testing.B) string {
+func certificate(b testing.TB) string {
 	b.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

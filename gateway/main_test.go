@@ -5,17 +5,24 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/goleak"
+
+	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
 // mainEnv makes the test binary the gateway itself.
 const mainEnv = "LOCKKEEPER_TEST_MAIN"
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == fixture {
+		sdk.ServeNotification(openFixture)
+		return
+	}
 	if os.Getenv(mainEnv) != "" {
 		main()
 	}

@@ -18,7 +18,7 @@ func newPluginCommand() *cobra.Command {
 			return errors.New("say what to do: lockkeeper plugin list, logs, send-test, verify, new or test")
 		},
 	}
-	cmd.AddCommand(newPluginListCommand(), newPluginLogsCommand(), newPluginSendTestCommand(), newPluginVerifyCommand(), newPluginNewCommand())
+	cmd.AddCommand(newPluginListCommand(), newPluginLogsCommand(), newPluginSendTestCommand(), newPluginVerifyCommand(), newPluginNewCommand(), newPluginTestCommand())
 	return cmd
 }
 

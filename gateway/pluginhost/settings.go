@@ -38,7 +38,13 @@ func (s Settings) wire() ([]byte, error) {
 	if len(s) == 0 {
 		return []byte("{}"), nil
 	}
-	return encode(reveal(map[string]any(s)))
+	return encode(s.Plain())
+}
+
+// Plain is the configuration with its secrets in the clear, as the plugin gets it.
+func (s Settings) Plain() map[string]any {
+	plain, _ := reveal(map[string]any(s)).(map[string]any)
+	return plain
 }
 
 // node is the JSON text of one value of a free-form map. It is of kind string because only to a string
