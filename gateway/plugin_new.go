@@ -60,7 +60,7 @@ It needs nothing of Lockkeeper's but the SDK, and any module cache or proxy that
 		},
 		RunE: does(func(cmd *cobra.Command) error {
 			p.Kind, p.Name = cmd.Flags().Arg(0), cmd.Flags().Arg(1)
-			if err := p.complete(); err != nil {
+			if err := p.complete(version); err != nil {
 				return err
 			}
 			if directory == "" {
@@ -78,8 +78,8 @@ It needs nothing of Lockkeeper's but the SDK, and any module cache or proxy that
 	return cmd
 }
 
-// complete checks what was asked for and adds what follows from it.
-func (p *newPlugin) complete() error {
+// complete checks what was asked for and adds what follows from it. The SDK has the version of the gateway.
+func (p *newPlugin) complete(version string) error {
 	if !slices.Contains([]string{"notification", "storage", "alerting"}, p.Kind) {
 		return usageError{fmt.Errorf("%q is no kind of plugin: notification, storage or alerting", p.Kind)}
 	}
@@ -167,7 +167,7 @@ func (p *newPlugin) fill(file string) ([]byte, error) {
 
 // nextSteps makes the module tidy, if go is there, and says how to go on.
 func nextSteps(ctx context.Context, out io.Writer, p *newPlugin, directory string) error {
-	fmt.Fprintf(out, "%s: a %s plugin. Its README.md says how to go on:\n\n  cd %s\n", directory, p.Kind, directory)
+	fmt.Fprintf(out, "%s has a plugin, kind %s. Its README.md says how to go on:\n\n  cd %s\n", directory, p.Kind, directory)
 	tidy := exec.CommandContext(ctx, "go", "mod", "tidy")
 	tidy.Dir = directory
 	said, err := tidy.CombinedOutput()
