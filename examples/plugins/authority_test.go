@@ -22,6 +22,11 @@ type authority struct {
 	client                    *tls.Config
 }
 
+// flags are those of a server that takes calls from the client alone.
+func (a authority) flags() []string {
+	return []string{"--tls-cert", a.serverCert, "--tls-key", a.serverKey, "--client-ca", a.ca}
+}
+
 func newAuthority(t *testing.T) authority {
 	t.Helper()
 	root := &x509.Certificate{Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}

@@ -3,6 +3,7 @@ package plugins
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -110,6 +111,19 @@ func stub(t *testing.T, code int) (url string, requests func() []string) {
 		defer func() { got = nil }()
 		return got
 	}
+}
+
+// python is a Python that has what python/requirements.txt says.
+func python(t *testing.T) string {
+	t.Helper()
+	python, err := filepath.Abs("../../.cache/venv/bin/python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(python, "-c", "import grpc, google.protobuf, cryptography").CombinedOutput(); err != nil {
+		skip(t, "python", fmt.Sprintf("a Python with examples/plugins/python/requirements.txt is missing: make python (%v %s)", err, out))
+	}
+	return python
 }
 
 // skip skips the test, unless LOCKKEEPER_REQUIRE names what it needs.

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pluginv1 "github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1"
+	"github.com/lockkeeper/lockkeeper/sdk/sdktest"
 )
 
 func TestGo(t *testing.T) {
@@ -32,32 +33,33 @@ func TestGo(t *testing.T) {
 }
 
 func TestPython(t *testing.T) {
-	python, err := filepath.Abs("../../.cache/venv/bin/python")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(python, "-c", "import grpc, google.protobuf, cryptography").CombinedOutput(); err != nil {
-		skip(t, "python", fmt.Sprintf("a Python with examples/plugins/python/requirements.txt is missing: make python (%v %s)", err, out))
-	}
 	script, err := filepath.Abs("python/notification.py")
 	if err != nil {
 		t.Fatal(err)
 	}
 	wrapper := filepath.Join(t.TempDir(), "notification-python")
 	// -B: no __pycache__ in the source tree.
-	if err := os.WriteFile(wrapper, fmt.Appendf(nil, "#!/bin/sh\nexec %s -B %s \"$@\"\n", python, script), 0o755); err != nil {
+	if err := os.WriteFile(wrapper, fmt.Appendf(nil, "#!/bin/sh\nexec %s -B %s \"$@\"\n", python(t), script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	testPlugin(t, wrapper)
 }
 
-// testPlugin asks of a notifier what its README says of it.
+// testPlugin asks of a notifier what the gateway relies on, in each way that it can run, and what its README says of it.
 func testPlugin(t *testing.T, binary string) {
+	url, _ := stub(t, http.StatusOK)
+	config := map[string]any{"url": url, "token": "t0ken"}
+	t.Run("process", func(t *testing.T) { sdktest.Process(t, binary, config) })
+	t.Run("address", func(t *testing.T) { sdktest.Address(t, listen(t, binary), nil, config) })
+	t.Run("address with mutual TLS", func(t *testing.T) {
+		keys := newAuthority(t)
+		sdktest.Address(t, listen(t, binary, keys.flags()...), keys.client, config)
+	})
 	t.Run("what it sends", func(t *testing.T) { testSends(t, binary) })
 	t.Run("what it answers", func(t *testing.T) { testAnswers(t, binary) })
 	t.Run("configuration", func(t *testing.T) { testConfiguration(t, binary) })
 	t.Run("health while it is busy", func(t *testing.T) { testBusy(t, binary) })
-	t.Run("mutual TLS", func(t *testing.T) { testMutualTLS(t, binary) })
+	t.Run("strangers", func(t *testing.T) { testStrangers(t, binary) })
 }
 
 func testSends(t *testing.T, binary string) {
@@ -181,9 +183,9 @@ func testBusy(t *testing.T, binary string) {
 	}
 }
 
-func testMutualTLS(t *testing.T, binary string) {
+func testStrangers(t *testing.T, binary string) {
 	keys := newAuthority(t)
-	address := listen(t, binary, "--tls-cert", keys.serverCert, "--tls-key", keys.serverKey, "--client-ca", keys.ca)
+	address := listen(t, binary, keys.flags()...)
 	url, requests := stub(t, http.StatusOK)
 	config := fmt.Sprintf(`{"url":%q}`, url)
 	conn := dial(t, address, credentials.NewTLS(keys.client))

@@ -77,12 +77,12 @@ class Plugin(plugin_pb2_grpc.PluginServicer, plugin_pb2_grpc.NotificationService
         with self.change:
             if self.stopped:
                 raise Refused(grpc.StatusCode.UNAVAILABLE, "the plugin was stopped")
-            settings = (parse_config(request.config, self.open_channel.KEYS), request.listen)
+            settings = (parse_config(request.config), request.listen)
             if self.channel and settings != self.settings:
                 raise Refused(grpc.StatusCode.FAILED_PRECONDITION,
                               "configured already, with other settings: restart the plugin to change them")
             if not self.channel:
-                self.channel, self.settings = self.open_channel(settings[0]), settings
+                self.channel, self.settings = self.open_channel(complete(settings[0], self.open_channel.KEYS)), settings
         return pb.ConfigureResponse(protocol_version=min(request.protocol_version or 1, PROTOCOL_VERSION))
 
     @contextlib.contextmanager
@@ -134,14 +134,19 @@ class Plugin(plugin_pb2_grpc.PluginServicer, plugin_pb2_grpc.NotificationService
                 self.channel.close()
 
 
-def parse_config(raw, keys):
-    """What `config:` sets, and the defaults of what it does not. Every mistake is told at once, by its key."""
+def parse_config(raw):
+    """What `config:` sets, as it stands there."""
     try:
         given = json.loads(raw or b"{}")
     except (ValueError, RecursionError):
         raise Permanent("the configuration is not JSON") from None
     if not isinstance(given, dict):
         raise Permanent("the configuration is not a JSON object")
+    return given
+
+
+def complete(given, keys):
+    """What `config:` sets, and the defaults of what it does not. Every mistake is told at once, by its key."""
     mistakes = [f'unknown key "{key}"' for key in given if key not in keys]
     config = {**keys, **given}
     for key in keys:
