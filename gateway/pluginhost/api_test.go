@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/lockkeeper/lockkeeper/sdk"
@@ -108,7 +109,7 @@ func TestLogsAreFollowed(t *testing.T) {
 	defer leave()
 	body := follow(ctx, t, url)
 	require.Contains(t, <-body, `"two"`)
-	f.processes["demo"].lines.add(line{Message: "three"})
+	f.processes["demo"].journal.ring.add(line{Message: "three"})
 	require.Contains(t, <-body, `"three"`)
 
 	// as many as may, and one more
@@ -135,10 +136,10 @@ func TestLogsAreFollowed(t *testing.T) {
 // A reader that the plugin has outrun is told so: what it was shown has no holes.
 func TestLogsOfASlowReader(t *testing.T) {
 	f := printed(t)
-	_, live, end := f.processes["demo"].lines.subscribe(0)
+	_, live, end := f.processes["demo"].journal.ring.subscribe(0)
 	defer end()
 	for i := range ringLines + 1 {
-		f.processes["demo"].lines.add(line{Message: fmt.Sprint(i)})
+		f.processes["demo"].journal.ring.add(line{Message: fmt.Sprint(i)})
 	}
 	answer := httptest.NewRecorder()
 	f.readers.follow(t.Context(), answer, "demo", nil, live)
@@ -154,9 +155,9 @@ func TestLogsOfASlowReader(t *testing.T) {
 func printed(t *testing.T) *fixture {
 	t.Helper()
 	f := newFixture(t, `processes: {}`)
-	demo := &process{name: "demo"}
-	demo.lines.add(line{Time: time.Unix(0, 0).UTC(), Message: "<one>", Fields: map[string]any{"a": 1}})
-	demo.lines.add(line{Time: time.Unix(1, 0).UTC(), Level: zapcore.WarnLevel, Message: "two"})
+	demo := &process{name: "demo", journal: newJournal("demo", zap.NewNop(), f.metrics, nil)}
+	demo.journal.ring.add(line{Time: time.Unix(0, 0).UTC(), Message: "<one>", Fields: map[string]any{"a": 1}})
+	demo.journal.ring.add(line{Time: time.Unix(1, 0).UTC(), Level: zapcore.WarnLevel, Message: "two"})
 	f.start().processes["demo"] = demo
 	return f
 }

@@ -1,9 +1,19 @@
 package pluginhost
 
-import "syscall"
+import (
+	"os"
+	"strconv"
+	"syscall"
+)
 
 // attributes ends a plugin that does not watch the host's pipe, and keeps Ctrl-C in a terminal for the gateway alone,
 // which then stops its plugins in order.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
+}
+
+// expend has the kernel end a plugin before the gateway when memory runs out. What a system refuses here it refuses: nothing
+// depends on it.
+func expend(pid int) {
+	_ = os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte("500"), 0)
 }

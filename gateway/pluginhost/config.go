@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// leastMemory is the least that memory_limit may be: less is a unit that was forgotten.
+const leastMemory Size = 16 << 20
+
 // Config is the configuration of the plugins extension.
 type Config struct {
 	// Directory holds the plugin binaries. Empty: plugins/ beside the gateway's own executable, symlinks resolved.
@@ -30,6 +33,9 @@ type Process struct {
 
 	// SHA256 pins the binary: 64 hexadecimal digits. Empty: not checked.
 	SHA256 string `mapstructure:"sha256"`
+
+	// MemoryLimit is how much memory the process may hold before it is killed and restarted. 0: as much as there is.
+	MemoryLimit Size `mapstructure:"memory_limit"`
 
 	// Config is handed to the plugin, which alone knows its keys.
 	Config Settings `mapstructure:"config"`
@@ -64,6 +70,9 @@ func (p Process) Validate() error {
 	}
 	if sum, err := hex.DecodeString(p.SHA256); p.SHA256 != "" && (err != nil || len(sum) != 32) {
 		errs = append(errs, fmt.Errorf("sha256: %q is not 64 hexadecimal digits", p.SHA256))
+	}
+	if p.MemoryLimit != 0 && p.MemoryLimit < leastMemory {
+		errs = append(errs, fmt.Errorf("memory_limit: %s is less than any plugin needs: at least %s", p.MemoryLimit, leastMemory))
 	}
 	return errors.Join(errs...)
 }

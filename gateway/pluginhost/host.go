@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -44,27 +45,28 @@ func newHost(cfg *Config, set component.TelemetrySettings) (*host, error) {
 	return &host{cfg: cfg, log: set.Logger, metrics: m, readers: r}, nil
 }
 
-// Start starts all plugins at once and returns when each is ready. When one can't be started, none is left running.
+// Start starts all plugins at once and returns when each runs, or has been waited for long enough. When one can't be
+// started, none is left running.
 func (h *host) Start(ctx context.Context, collector component.Host) error {
 	if err := h.prepare(); err != nil {
 		return fmt.Errorf("plugins: %w", err)
 	}
 	h.serve(collector.GetExtensions())
-	errs := make([]error, len(h.processes))
-	var starting sync.WaitGroup
-	for i, name := range h.names() {
-		starting.Go(func() {
-			if err := h.processes[name].start(ctx); err != nil {
-				errs[i] = fmt.Errorf("plugins: %s: %w", name, err)
-			}
-		})
-	}
-	starting.Wait()
 	running, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
 	for _, p := range h.processes {
-		if inst, err := p.current(); err == nil {
-			h.running.Go(func() { p.run(running, inst) })
+		h.running.Go(func() { p.run(running) })
+	}
+	var errs []error
+	for _, name := range h.names() {
+		p := h.processes[name]
+		select {
+		case <-p.first.done:
+		case <-ctx.Done():
+			p.first.give(ctx.Err())
+		}
+		if err := p.first.err; err != nil {
+			errs = append(errs, fmt.Errorf("plugins: %s: %w", name, err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -84,27 +86,42 @@ func (h *host) prepare() error {
 	}
 	h.processes = make(map[string]*process, len(h.cfg.Processes))
 	for name, cfg := range h.cfg.Processes {
-		config, err := cfg.Config.wire()
-		if err != nil {
-			return fmt.Errorf("%s: config: %w", name, err)
-		}
 		// Listeners stay open until all ports are picked, so that no two plugins get the same.
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return fmt.Errorf("%s: pick a port: %w", name, err)
 		}
 		defer listener.Close()
-		h.metrics.restarted(name, 0)
-		path, pinned := filepath.Join(directory, cfg.binary(name)), strings.ToLower(cfg.SHA256)
-		h.processes[name] = &process{
-			name: name, kind: cfg.Kind, binary: path, sha256: pinned,
-			starter: &launch{
-				name: name, kind: cfg.Kind, path: path, sha256: pinned, config: config, timeout: h.cfg.StartTimeout, forker: h.forker,
-			},
-			log: h.log.With(zap.String("plugin", name)), metrics: h.metrics, listen: listener.Addr().String(),
+		if h.processes[name], err = h.process(name, cfg, directory, listener.Addr().String()); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// process makes what keeps one plugin running.
+func (h *host) process(name string, cfg Process, directory, listen string) (*process, error) {
+	config, err := cfg.Config.wire()
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	if cfg.MemoryLimit > 0 && runtime.GOOS != "linux" {
+		return nil, fmt.Errorf("memory_limit: nobody can tell on %s what a process holds: leave it away", runtime.GOOS)
+	}
+	h.metrics.restarted(name, 0)
+	h.metrics.linesDropped(name, 0)
+	path, pinned, hidden := filepath.Join(directory, cfg.binary(name)), strings.ToLower(cfg.SHA256), newSecrets(cfg.Config)
+	log := h.log.With(zap.String("plugin", name))
+	held := &memory{plugin: name, limit: cfg.MemoryLimit, metrics: h.metrics}
+	return &process{
+		name: name, kind: cfg.Kind, binary: path, sha256: pinned,
+		starter: &launch{
+			name: name, kind: cfg.Kind, path: path, sha256: pinned, config: config, secrets: hidden,
+			timeout: h.cfg.StartTimeout, memory: held, forker: h.forker,
+		},
+		log: log, metrics: h.metrics, journal: newJournal(name, log, h.metrics, hidden), memory: held,
+		first: verdict{done: make(chan struct{})}, listen: listen,
+	}, nil
 }
 
 // Ready implements extensioncapabilities.PipelineWatcher.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,9 @@ const (
 type launch struct {
 	name, kind, path, sha256 string
 	config                   []byte
+	secrets                  *secrets
 	timeout                  time.Duration
+	memory                   *memory
 	forker                   *forker
 }
 
@@ -81,7 +84,7 @@ func (l *launch) prepare(out *output) (*launched, error) {
 	cmd := exec.Command(l.path)
 	cmd.ExtraFiles = []*os.File{l.forker.read} // becomes descriptor 3
 	cmd.SysProcAttr = attributes()
-	p := &launched{run: newProcessRunner(cmd, l.forker.do, out.stream()), out: out}
+	p := &launched{run: newProcessRunner(cmd, l.forker.do, out, l.memory), out: out}
 	p.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  sdk.Handshake(),
 		Plugins:          sdk.ClientPlugins(),
@@ -92,10 +95,10 @@ func (l *launch) prepare(out *output) (*launched, error) {
 		Logger:           hclog.NewNullLogger(), // what matters comes back as an error
 		SyncStdout:       out.stream(),
 		SyncStderr:       out.stream(),
-		GRPCDialOptions: append(sdk.DialOptions(), grpc.WithDefaultCallOptions(
+		GRPCDialOptions: append(append(sdk.DialOptions(), l.secrets.dialOptions()...), grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(sdk.MaxMessageBytes), grpc.MaxCallSendMsgSize(sdk.MaxMessageBytes))),
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			cmd.Env = append(append(environment(), sdk.HostPipeEnv+"=3", clientCert), spec.Env...)
+			cmd.Env = slices.Concat(environment(), l.memory.environment(), []string{sdk.HostPipeEnv + "=3", clientCert}, spec.Env)
 			return p.run, nil
 		},
 	})
@@ -109,8 +112,11 @@ func (p *launched) connect() (*grpc.ClientConn, error) {
 	if err != nil && p.run.pid() == 0 {
 		return nil, err
 	}
+	if wrong := p.run.handshake.wrong(); wrong != nil {
+		return nil, errors.New(p.out.journal.secrets.clean(wrong.Error()))
+	}
 	if err != nil {
-		return nil, fmt.Errorf("no handshake: %s; a plugin serves first and prints nothing to stdout before", strings.Join(strings.Fields(err.Error()), " "))
+		return nil, fmt.Errorf("no handshake: %s", p.out.journal.secrets.clean(strings.Join(strings.Fields(err.Error()), " ")))
 	}
 	dispensed, err := rpc.Dispense(sdk.PluginKey)
 	if err != nil {
@@ -147,8 +153,11 @@ func (p *launched) explain(ctx context.Context, l *launch, err error, connecting
 	return plain(err)
 }
 
-// ended tells that the process ended by itself, and its last words unless it was killed; nil while it runs.
+// ended tells that the process ended by itself, and its last words unless it was killed, or why we killed it; nil while it runs.
 func (p *launched) ended() error {
+	if fault := p.run.fault(); fault != nil {
+		return fault
+	}
 	how, signalled := p.run.ended()
 	words := p.out.lastWords()
 	switch {

@@ -60,7 +60,7 @@ func (h *host) logs(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if !follow {
 		w.Header().Set("Content-Type", "application/x-ndjson")
-		_ = writeLines(w, p.lines.tail(count)) // fails when the client is gone
+		_ = writeLines(w, p.journal.ring.tail(count)) // fails when the client is gone
 		return
 	}
 	select {
@@ -72,7 +72,7 @@ func (h *host) logs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	last, live, end := p.lines.subscribe(count)
+	last, live, end := p.journal.ring.subscribe(count)
 	defer end()
 	h.readers.follow(r.Context(), w, p.name, last, live)
 }

@@ -51,6 +51,14 @@ type behaviour struct {
 	IgnorePipe bool   `json:"ignore_pipe"` // does not notice that the gateway is gone
 	IgnoreTerm bool   `json:"ignore_term"`
 	Secret     string `json:"secret"`
+	Leak       bool   `json:"leak"`   // takes more and more memory
+	Flood      bool   `json:"flood"`  // prints without end
+	Slow       string `json:"slow"`   // Configure takes this long
+	Fault      string `json:"fault"`  // Configure does what this file says, as long as it exists
+	Tell       string `json:"tell"`   // prints its configuration in many forms, and ends in this way
+	Remember   string `json:"dsn"`    // a secret
+	Webhook    string `json:"hook"`   // a URL with a secret in it
+	Bearer     []any  `json:"tokens"` // secrets
 	Inbox      string `json:"inbox"`  // file that takes what Notify was sent
 	Refuse     string `json:"refuse"` // what Notify says instead
 }
@@ -96,6 +104,9 @@ func (p *testPlugin) Configure(ctx context.Context, request *pluginv1.ConfigureR
 	if err := json.Unmarshal(request.GetConfig(), &p.does); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
+	if err := p.misbehave(ctx); err != nil {
+		return nil, err
+	}
 	switch {
 	case p.does.Reject:
 		return nil, status.Error(codes.InvalidArgument, `unknown key "retenion"`)
@@ -109,6 +120,7 @@ func (p *testPlugin) Configure(ctx context.Context, request *pluginv1.ConfigureR
 		panic("no space left")
 	case p.does.Noise:
 		fmt.Println("hello from stdout")
+		fmt.Fprintln(os.NewFile(1, "stdout"), "hello from descriptor 1")
 		fmt.Fprintln(os.Stderr, `{"@level":"warn","@message":"hello from stderr","answer":42}`)
 	}
 	if p.does.IgnoreTerm {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -16,13 +18,10 @@ const (
 	healthInterval = time.Second
 	healthMisses   = 5 // unanswered in a row before a plugin counts as hung
 
-	// patience is how long a first start is repeated that fails for the moment only: after a kill -9 of the gateway
-	// the plugins of the last one still need a moment to close their data.
+	// patience is how long the gateway waits at its own start for a plugin. One that needs longer starts while the gateway
+	// already works; one that can't start for the moment only is tried again: after a kill -9 of the gateway the plugins of
+	// the last one still need a moment to close their data.
 	patience = 5 * time.Second
-
-	backoffFirst = 100 * time.Millisecond
-	backoffMost  = 30 * time.Second
-	backoffReset = time.Minute // of work after which earlier failures are forgotten
 )
 
 // The states of a process.
@@ -45,7 +44,12 @@ type process struct {
 	starter                    starter
 	log                        *zap.Logger
 	metrics                    *metrics
-	lines                      ring // what it printed
+	journal                    *journal
+	memory                     *memory // nil for a plugin whose process is not ours
+	first                      verdict
+
+	complaint  string // the last one in the log; run alone uses it
+	complained time.Time
 
 	mu        sync.Mutex
 	listen    string    // where the plugin may serve HTTP; the same at each restart unless something else has taken it
@@ -57,46 +61,81 @@ type process struct {
 	lastError string
 	queryURL  string // as last told
 	version   string // as last told
+
+	started  fs.FileInfo // of the binary at the last start; nil when there was none
+	replaced bool        // the binary that runs is no longer the one on disk
 }
 
-// start is the first start: its error is the gateway's.
-func (p *process) start(ctx context.Context) error {
-	for began := time.Now(); ; {
-		p.change(stateStarting, nil, nil)
-		inst, err := p.starter.start(ctx, p.listen, p.output())
-		if err == nil {
-			p.change(stateRunning, inst, nil)
-			return nil
-		}
-		if later := new(laterError); !errors.As(err, later) || time.Since(began) > patience {
-			p.change(stateStopped, nil, err)
-			return err
-		}
-		p.log.Warn("plugin can't start just now, trying again", zap.Error(err))
-	}
+// verdict is what the gateway's own start waits for: nil, or why the plugin will not run as it is configured.
+type verdict struct {
+	once sync.Once
+	done chan struct{}
+	err  error // read after done
 }
 
-// run watches the process that start has left running, and restarts it whenever it ends. It never gives up.
-func (p *process) run(ctx context.Context, inst *instance) {
+// give is true the first time.
+func (v *verdict) give(err error) (first bool) {
+	v.once.Do(func() {
+		v.err, first = err, true
+		close(v.done)
+	})
+	return first
+}
+
+// run starts the plugin, watches it, and starts it again whenever it ends. It gives up only while the gateway itself
+// starts, which then fails.
+func (p *process) run(ctx context.Context) {
 	defer p.change(stateStopped, nil, nil)
-	failures := 0
-	for {
-		began := time.Now()
-		err := p.watch(ctx, inst)
+	goOn := time.AfterFunc(patience, func() {
+		if p.first.give(nil) {
+			p.log.Warn("still starting; the gateway goes on without it", zap.Error(p.down()))
+		}
+	})
+	defer goOn.Stop()
+	for failures := 0; ; failures++ {
+		began, took := time.Now(), time.Duration(0)
+		inst, err := p.start(ctx)
 		if err == nil {
-			p.stop(inst)
-			return
-		}
-		if time.Since(began) > backoffReset {
-			failures = 0
-		}
-		for inst = nil; inst == nil; failures++ {
-			if !p.wait(ctx, err, backoff(failures, rand.Float64())) {
+			p.first.give(nil)
+			began = time.Now()
+			if err = p.watch(ctx, inst); err == nil {
+				p.stop(inst)
 				return
 			}
-			inst, err = p.restart(ctx)
+			if time.Since(began) > backoffReset {
+				failures = 0
+			}
+		} else {
+			took = time.Since(began)
+			if later := new(laterError); ctx.Err() != nil || !errors.As(err, later) && p.first.give(err) {
+				p.change(stateStopped, nil, err)
+				return
+			}
+		}
+		again, replaced := p.wait(ctx, err, backoff(failures, took, rand.Float64()))
+		if !again {
+			return
+		}
+		if replaced {
+			failures = -1
 		}
 	}
+}
+
+// start tries once.
+func (p *process) start(ctx context.Context) (*instance, error) {
+	p.change(stateStarting, nil, nil)
+	if err := p.keepListen(); err != nil {
+		return nil, err
+	}
+	inst, err := p.starter.start(ctx, p.listen, &output{journal: p.journal})
+	if err != nil {
+		return nil, err
+	}
+	if p.change(stateRunning, inst, nil) > 0 {
+		p.log.Warn("plugin is back", zap.Int("pid", inst.pid))
+	}
+	return inst, nil
 }
 
 // watch returns why the plugin no longer runs, or nil when ctx ended before it did.
@@ -114,6 +153,8 @@ func (p *process) watch(ctx context.Context, inst *instance) error {
 			return err
 		case <-ticker.C:
 		}
+		p.journal.tell()
+		p.lookAtBinary()
 		answered, err := inst.health(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -123,53 +164,11 @@ func (p *process) watch(ctx context.Context, inst *instance) error {
 			misses = 0
 		}
 		if misses == healthMisses {
+			p.metrics.killed(p.name, "hung")
 			inst.kill()
 			return fmt.Errorf("did not answer %d health checks in a row (%w): killed", misses, err)
 		}
 	}
-}
-
-// wait says that the plugin is down and lets the time before its restart pass. False when ctx ended first.
-func (p *process) wait(ctx context.Context, err error, delay time.Duration) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	p.change(stateBackoff, nil, err)
-	p.log.Error("plugin is down, restarting it", zap.Error(err), zap.Duration("in", delay))
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-// restart tries once.
-func (p *process) restart(ctx context.Context) (*instance, error) {
-	p.change(stateStarting, nil, nil)
-	p.metrics.restarted(p.name, 1)
-	if err := p.keepListen(); err != nil {
-		return nil, err
-	}
-	inst, err := p.starter.start(ctx, p.listen, p.output())
-	if err != nil {
-		return nil, err
-	}
-	p.change(stateRunning, inst, nil)
-	p.log.Warn("plugin is back", zap.Int("pid", inst.pid))
-	return inst, nil
-}
-
-// backoff is how long to wait after so many failures in a row: 100 ms, doubled each time up to 30 s. Up to half of it
-// is taken away by random (0 to 1), so that what fails together does not come back together.
-func backoff(failures int, random float64) time.Duration {
-	wait := backoffMost
-	if failures < 16 {
-		wait = min(backoffMost, backoffFirst<<failures)
-	}
-	return wait - time.Duration(random*float64(wait)/2)
 }
 
 // stop ends a running plugin in good order.
@@ -182,6 +181,9 @@ func (p *process) stop(inst *instance) {
 
 // keepListen picks another port if something else has taken ours while the plugin was down.
 func (p *process) keepListen() error {
+	if p.listen == "" {
+		return nil
+	}
 	listener, err := net.Listen("tcp", p.listen)
 	if err != nil {
 		if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
@@ -194,16 +196,57 @@ func (p *process) keepListen() error {
 	return listener.Close()
 }
 
-func (p *process) output() *output {
-	return &output{log: p.log}
+// lookAtBinary tells, once, that the binary on disk is no longer the one that runs.
+func (p *process) lookAtBinary() {
+	now := p.binaryChanged()
+	p.mu.Lock()
+	before := p.replaced
+	p.replaced = now
+	p.mu.Unlock()
+	if now == before {
+		return
+	}
+	p.metrics.binaryChanged(p.name, now)
+	if now {
+		p.log.Warn("the plugin's binary was replaced: the one that was started goes on, its next restart takes the new one")
+	}
 }
 
-// change moves to another state. A nil err keeps the last error.
-func (p *process) change(state string, inst *instance, err error) {
+// binaryChanged tells whether the binary is another file than at the last start.
+func (p *process) binaryChanged() bool {
+	p.mu.Lock()
+	started := p.started
+	p.mu.Unlock()
+	return !sameFile(started, fileAt(p.binary))
+}
+
+// fileAt is nil when there is none.
+func fileAt(path string) fs.FileInfo {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+func sameFile(a, b fs.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// change moves to another state and tells how often the plugin was restarted. A nil err keeps the last error.
+func (p *process) change(state string, inst *instance, err error) (restarts int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == stateBackoff && state == stateStarting {
-		p.restarts++
+	if state == stateStarting {
+		if p.state == stateBackoff {
+			p.restarts++
+			p.metrics.restarted(p.name, 1)
+		}
+		p.started, p.replaced = fileAt(p.binary), false
+		p.metrics.binaryChanged(p.name, false)
 	}
 	if p.state != state {
 		p.state, p.since = state, time.Now()
@@ -216,6 +259,7 @@ func (p *process) change(state string, inst *instance, err error) {
 	}
 	p.isHealthy = inst != nil
 	p.metrics.up(p.name, p.kind, p.isHealthy)
+	return p.restarts
 }
 
 // healthy records what the running plugin says of itself.
@@ -232,12 +276,20 @@ func (p *process) healthy(err error) {
 // current is the running instance, or an error that says why there is none.
 func (p *process) current() (*instance, error) {
 	p.mu.Lock()
+	inst := p.inst
+	p.mu.Unlock()
+	if inst != nil {
+		return inst, nil
+	}
+	return nil, p.down()
+}
+
+// down says that there is no running instance, and why.
+func (p *process) down() error {
+	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.inst != nil {
-		return p.inst, nil
-	}
 	if p.lastError == "" {
-		return nil, fmt.Errorf("plugin %s is %s", p.name, p.state)
+		return fmt.Errorf("plugin %s is %s", p.name, p.state)
 	}
-	return nil, errors.New("plugin " + p.name + " is down (" + p.state + "): " + p.lastError)
+	return errors.New("plugin " + p.name + " is down (" + p.state + "): " + p.lastError)
 }

@@ -20,6 +20,11 @@ type report struct {
 	Restarts  int       `json:"restarts"`
 	LastError string    `json:"last_error"` // stays after it is cured
 	QueryURL  string    `json:"query_url"`
+
+	MemoryBytes      int64 `json:"memory_bytes"`       // resident; 0 while there is no process, and where nobody can tell
+	MemoryLimitBytes int64 `json:"memory_limit_bytes"` // 0: none
+	BinaryChanged    bool  `json:"binary_changed"`     // the binary on disk is another than the one that runs
+	LogLinesDropped  int64 `json:"log_lines_dropped"`
 }
 
 func (p *process) report() report {
@@ -28,6 +33,10 @@ func (p *process) report() report {
 	s := report{
 		Name: p.name, Kind: p.kind, Binary: p.binary, SHA256: p.sha256, Version: p.version, State: p.state, Healthy: p.isHealthy,
 		Since: p.since, Restarts: p.restarts, LastError: p.lastError, QueryURL: p.queryURL,
+		BinaryChanged: p.replaced, LogLinesDropped: p.journal.lost(),
+	}
+	if p.memory != nil {
+		s.MemoryBytes, s.MemoryLimitBytes = p.memory.used.Load(), int64(p.memory.limit)
 	}
 	if p.inst != nil {
 		s.PID = p.inst.pid

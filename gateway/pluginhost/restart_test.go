@@ -106,18 +106,23 @@ func TestCrashLoopBacksOff(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
-	f := func(failures int, random float64, want time.Duration) {
+	f := func(failures int, start time.Duration, random float64, want time.Duration) {
 		t.Helper()
-		require.Equal(t, want, backoff(failures, random))
+		require.Equal(t, want, backoff(failures, start, random))
 	}
 	// the first is near at hand
-	f(0, 0, 100*time.Millisecond)
-	f(0, 1, 50*time.Millisecond)
+	f(0, 0, 0, 100*time.Millisecond)
+	f(0, 0, 1, 50*time.Millisecond)
 	// doubled
-	f(3, 0, 800*time.Millisecond)
+	f(3, 0, 0, 800*time.Millisecond)
 	// capped, however many there were
-	f(9, 0, 30*time.Second)
-	f(1_000_000, 0.5, 22500*time.Millisecond)
+	f(4, 0, 0, 1500*time.Millisecond)
+	f(1_000_000, 0, 0.5, 1125*time.Millisecond)
+	// a start that takes long to fail is repeated less often
+	f(0, 10*time.Second, 0, 100*time.Millisecond)
+	f(6, 10*time.Second, 0, 6400*time.Millisecond)
+	f(7, 10*time.Second, 0, 10*time.Second)
+	f(1_000_000, time.Hour, 0, 30*time.Second)
 }
 
 func TestHungPluginIsRestarted(t *testing.T) {

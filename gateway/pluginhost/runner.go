@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -18,25 +19,31 @@ import (
 // itself may hold its end of the pipes open for ever.
 const drain = time.Second
 
+// copyBytes is how much of a plugin's output is read at once.
+const copyBytes = 32 << 10
+
 var _ runner.Runner = (*processRunner)(nil)
 
 // processRunner is one operating system process under go-plugin. It says at once when the process ends, and why.
 type processRunner struct {
-	cmd  *exec.Cmd
-	fork func(start func() error) error
-	log  *lines // takes what the process writes to stderr
+	cmd       *exec.Cmd
+	fork      func(start func() error) error
+	out       *output // takes what the process prints after its handshake
+	memory    *memory
+	handshake *handshake
 
 	stdout, stderr *os.File
 
 	mu     sync.Mutex
-	killed bool // by us, so that the way it ended says nothing
+	killed bool  // by us, so that the way it ended says nothing
+	why    error // we killed it, if that was its fault
 
-	exited chan struct{} // closed when the process is gone and its last words are in log
+	exited chan struct{} // closed when the process is gone and its last words are in out
 	err    error         // what Wait says; read after exited
 }
 
-func newProcessRunner(cmd *exec.Cmd, fork func(func() error) error, log *lines) *processRunner {
-	return &processRunner{cmd: cmd, fork: fork, log: log, exited: make(chan struct{})}
+func newProcessRunner(cmd *exec.Cmd, fork func(func() error) error, out *output, memory *memory) *processRunner {
+	return &processRunner{cmd: cmd, fork: fork, out: out, memory: memory, handshake: newHandshake(), exited: make(chan struct{})}
 }
 
 // Start implements runner.Runner.
@@ -60,6 +67,7 @@ func (r *processRunner) Start(context.Context) error {
 	if err := r.fork(r.cmd.Start); err != nil {
 		return errors.Join(err, r.stdout.Close(), r.stderr.Close())
 	}
+	expend(r.cmd.Process.Pid)
 	go r.reap()
 	return nil
 }
@@ -67,18 +75,55 @@ func (r *processRunner) Start(context.Context) error {
 // reap waits for the end of the process.
 func (r *processRunner) reap() {
 	defer close(r.exited)
-	copied := make(chan struct{})
-	go func() {
-		defer close(copied)
-		_, _ = io.Copy(r.log, r.stderr)
-		r.log.flush()
-	}()
+	ended := make(chan struct{})
+	var watching, reading sync.WaitGroup
+	watching.Go(func() { r.memory.watch(r.cmd.Process.Pid, ended, r.end) })
+	reading.Go(func() { r.copy(r.stderr) })
+	reading.Go(func() {
+		stdout := bufio.NewReaderSize(r.stdout, handshakeBytes)
+		r.handshake.take(stdout)
+		r.copy(stdout)
+	})
 	r.err = r.cmd.Wait()
+	close(ended)
+	watching.Wait()
 	deadline := time.Now().Add(drain)
 	_ = r.stdout.SetReadDeadline(deadline)
 	_ = r.stderr.SetReadDeadline(deadline)
-	<-copied
+	reading.Wait()
+	_ = r.stdout.Close()
 	_ = r.stderr.Close()
+	r.out.journal.tell()
+}
+
+// copy logs a stream to its end. io.Copy would have a bufio.Reader hand on all it has at once, and a file do without our pace.
+func (r *processRunner) copy(stream io.Reader) {
+	lines := r.out.stream()
+	defer lines.flush()
+	for chunk := make([]byte, copyBytes); ; {
+		n, err := stream.Read(chunk)
+		_, _ = lines.Write(chunk[:n])
+		if err != nil {
+			return
+		}
+	}
+}
+
+// end kills the process for what it did.
+func (r *processRunner) end(why error) {
+	r.mu.Lock()
+	if !r.killed {
+		r.why = why
+	}
+	r.mu.Unlock()
+	_ = r.Kill(context.Background())
+}
+
+// fault is why we killed the process, if that was its fault.
+func (r *processRunner) fault() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.why
 }
 
 // ended tells how the process ended by itself, such as "exit status 1"; empty while it runs, or when we killed it.
@@ -98,10 +143,9 @@ func (r *processRunner) ended() (how string, signalled bool) {
 	return r.cmd.ProcessState.String(), signalled
 }
 
-// Wait implements runner.Runner. go-plugin calls it when it has read stdout to the end.
+// Wait implements runner.Runner.
 func (r *processRunner) Wait(context.Context) error {
 	<-r.exited
-	_ = r.stdout.Close()
 	return r.err
 }
 
@@ -129,9 +173,9 @@ func (r *processRunner) pid() int {
 	return r.cmd.Process.Pid
 }
 
-// The rest of runner.Runner. stderr is read here, so go-plugin sees none.
+// The rest of runner.Runner. Both streams are read here: go-plugin sees the handshake and nothing else.
 
-func (r *processRunner) Stdout() io.ReadCloser { return r.stdout }
+func (r *processRunner) Stdout() io.ReadCloser { return io.NopCloser(r.handshake) }
 
 func (r *processRunner) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
 
