@@ -4,8 +4,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
+	"strconv"
 	"time"
+
+	"go.opentelemetry.io/collector/config/configtls"
 )
 
 // leastMemory is the least that memory_limit may be: less is a unit that was forgotten.
@@ -23,7 +27,7 @@ type Config struct {
 	Processes map[string]Process `mapstructure:"processes"`
 }
 
-// Process is one plugin process.
+// Process is one plugin: a process, or a server at an address.
 type Process struct {
 	// Kind is what the plugin must say it is: storage, alerting or notification.
 	Kind string `mapstructure:"kind"`
@@ -36,6 +40,12 @@ type Process struct {
 
 	// MemoryLimit is how much memory the process may hold before it is killed and restarted. 0: as much as there is.
 	MemoryLimit Size `mapstructure:"memory_limit"`
+
+	// Address is the host:port of a server that is the plugin, which somebody else runs. Empty: a process.
+	Address string `mapstructure:"address"`
+
+	// TLS is for the connection to Address. Nil: TLS, and the server's certificate is one that this machine trusts.
+	TLS *configtls.ClientConfig `mapstructure:"tls"`
 
 	// Config is handed to the plugin, which alone knows its keys.
 	Config Settings `mapstructure:"config"`
@@ -73,6 +83,30 @@ func (p Process) Validate() error {
 	}
 	if p.MemoryLimit != 0 && p.MemoryLimit < leastMemory {
 		errs = append(errs, fmt.Errorf("memory_limit: %s is less than any plugin needs: at least %s", p.MemoryLimit, leastMemory))
+	}
+	return errors.Join(append(errs, p.validateAddress())...)
+}
+
+// validateAddress reports what is wrong with an address, or beside one.
+func (p Process) validateAddress() error {
+	if p.Address == "" {
+		if p.TLS != nil {
+			return errors.New("tls: is for the connection to an address: set address, too")
+		}
+		return nil
+	}
+	var errs []error
+	host, port, err := net.SplitHostPort(p.Address)
+	if number, _ := strconv.ParseUint(port, 10, 16); err != nil || host == "" || number == 0 {
+		errs = append(errs, fmt.Errorf("address: %q is not host:port, such as acme.internal:7443", p.Address))
+	}
+	for _, of := range []struct {
+		key string
+		set bool
+	}{{"use", p.Use != ""}, {"sha256", p.SHA256 != ""}, {"memory_limit", p.MemoryLimit != 0}} {
+		if of.set {
+			errs = append(errs, fmt.Errorf("%s: is for a process that the gateway starts, and address for a server that somebody else runs: leave one of them away", of.key))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/config/configopaque"
+	"go.opentelemetry.io/collector/config/configtls"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -17,6 +18,10 @@ processes:
   Bad_Name: {kind: storage}
   a: {}
   b: {kind: Storage, use: ../b, sha256: '12'}
+  c: {kind: storage, address: acme.internal, use: c, sha256: '12', memory_limit: 1GiB}
+  d: {kind: storage, tls: {insecure: true}}
+  e: {kind: storage, address: "https://acme.internal:7443", tls: {cert_file: x}}
+  f: {kind: storage, address: ":7443"}
 `)
 	require.Error(t, err)
 	for _, want := range []string{
@@ -25,6 +30,15 @@ processes:
 		"processes::a: kind: missing: storage, alerting or notification",
 		`processes::b: kind: "Storage" is none of storage, alerting, notification`,
 		`use: "../b" is not a file name: name a binary in plugins.directory`,
+		`processes::c: sha256: "12" is not 64 hexadecimal digits`,
+		`address: "acme.internal" is not host:port, such as acme.internal:7443`,
+		"use: is for a process that the gateway starts, and address for a server that somebody else runs: leave one of them away",
+		"sha256: is for a process that the gateway starts, and address ",
+		"memory_limit: is for a process that the gateway starts, and address ",
+		"processes::d: tls: is for the connection to an address: set address, too",
+		`processes::e: address: "https://acme.internal:7443" is not host:port`,
+		"processes::e::tls: TLS configuration must include both certificate and key",
+		`processes::f: address: ":7443" is not host:port`,
 		`sha256: "12" is not 64 hexadecimal digits`,
 	} {
 		require.ErrorContains(t, err, want)
@@ -56,22 +70,30 @@ func TestIsName(t *testing.T) {
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
-	_, example, _ := strings.Cut(string(readme), "```yaml\n")
-	example, _, _ = strings.Cut(example, "```")
-	var whole struct {
-		Extensions struct {
-			Plugins map[string]any `yaml:"plugins"`
-		} `yaml:"extensions"`
+	blocks := strings.Split(string(readme), "```yaml\n")[1:]
+	require.Len(t, blocks, 2)
+	f := func(block, name string, process Process) {
+		t.Helper()
+		example, _, _ := strings.Cut(block, "```")
+		var whole struct {
+			Extensions struct {
+				Plugins map[string]any `yaml:"plugins"`
+			} `yaml:"extensions"`
+		}
+		require.NoError(t, yaml.Unmarshal([]byte(example), &whole))
+		text, err := yaml.Marshal(whole.Extensions.Plugins)
+		require.NoError(t, err)
+		cfg, err := load(t, string(text))
+		require.NoError(t, err)
+		want := createDefaultConfig().(*Config)
+		want.Processes = map[string]Process{name: process}
+		require.Equal(t, want, cfg)
 	}
-	require.NoError(t, yaml.Unmarshal([]byte(example), &whole))
-	text, err := yaml.Marshal(whole.Extensions.Plugins)
-	require.NoError(t, err)
-	cfg, err := load(t, string(text))
-	require.NoError(t, err)
-
-	want := createDefaultConfig().(*Config)
-	want.Processes = map[string]Process{"victoriametrics": {Kind: "storage", Config: Settings{"retention": configopaque.String("30d")}}}
-	require.Equal(t, want, cfg)
+	f(blocks[0], "victoriametrics", Process{Kind: "storage", Config: Settings{"retention": configopaque.String("30d")}})
+	trust := &configtls.ClientConfig{Config: configtls.Config{CAFile: "/etc/lockkeeper/acme-ca.pem"}}
+	f(blocks[1], "acme", Process{
+		Kind: "notification", Address: "acme.internal:7443", TLS: trust, Config: Settings{"channel": configopaque.String("on-call")},
+	})
 
 	for _, name := range environmentNames() {
 		require.Contains(t, string(readme), strings.ToUpper(name))

@@ -110,18 +110,22 @@ func (h *host) process(name string, cfg Process, directory, listen string) (*pro
 	}
 	h.metrics.restarted(name, 0)
 	h.metrics.linesDropped(name, 0)
-	path, pinned, hidden := filepath.Join(directory, cfg.binary(name)), strings.ToLower(cfg.SHA256), newSecrets(cfg.Config)
-	log := h.log.With(zap.String("plugin", name))
-	held := &memory{plugin: name, limit: cfg.MemoryLimit, metrics: h.metrics}
-	return &process{
-		name: name, kind: cfg.Kind, binary: path, sha256: pinned,
-		starter: &launch{
-			name: name, kind: cfg.Kind, path: path, sha256: pinned, config: config, secrets: hidden,
-			timeout: h.cfg.StartTimeout, memory: held, forker: h.forker,
-		},
-		log: log, metrics: h.metrics, journal: newJournal(name, log, h.metrics, hidden), memory: held,
-		first: verdict{done: make(chan struct{})}, listen: listen,
-	}, nil
+	hidden, log := newSecrets(cfg.Config), h.log.With(zap.String("plugin", name))
+	p := &process{
+		name: name, kind: cfg.Kind, address: cfg.Address, log: log, metrics: h.metrics,
+		journal: newJournal(name, log, h.metrics, hidden), first: verdict{done: make(chan struct{})},
+	}
+	if cfg.Address != "" {
+		p.starter = newRemote(name, cfg, config, hidden, h.cfg.StartTimeout)
+		return p, nil
+	}
+	p.binary, p.sha256, p.listen = filepath.Join(directory, cfg.binary(name)), strings.ToLower(cfg.SHA256), listen
+	p.memory = &memory{plugin: name, limit: cfg.MemoryLimit, metrics: h.metrics}
+	p.starter = &launch{
+		name: name, kind: cfg.Kind, path: p.binary, sha256: p.sha256, config: config, secrets: hidden,
+		timeout: h.cfg.StartTimeout, memory: p.memory, forker: h.forker,
+	}
+	return p, nil
 }
 
 // Ready implements extensioncapabilities.PipelineWatcher.

@@ -11,9 +11,11 @@ type report struct {
 	Name      string    `json:"name"`
 	Kind      string    `json:"kind"`
 	Binary    string    `json:"binary"`
+	Address   string    `json:"address"`
 	SHA256    string    `json:"sha256"` // as pinned
 	Version   string    `json:"version"`
-	PID       int       `json:"pid"` // 0 while there is no process
+	Protocol  uint32    `json:"protocol_version"` // of the wire; 0 while there is no plugin
+	PID       int       `json:"pid"`              // 0 while there is no process
 	State     string    `json:"state"`
 	Healthy   bool      `json:"healthy"` // runs, and says that it can work
 	Since     time.Time `json:"since"`
@@ -31,7 +33,7 @@ func (p *process) report() report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := report{
-		Name: p.name, Kind: p.kind, Binary: p.binary, SHA256: p.sha256, Version: p.version, State: p.state, Healthy: p.isHealthy,
+		Name: p.name, Kind: p.kind, Binary: p.binary, Address: p.address, SHA256: p.sha256, Version: p.version, State: p.state, Healthy: p.isHealthy,
 		Since: p.since, Restarts: p.restarts, LastError: p.lastError, QueryURL: p.queryURL,
 		BinaryChanged: p.replaced, LogLinesDropped: p.journal.lost(),
 	}
@@ -39,7 +41,7 @@ func (p *process) report() report {
 		s.MemoryBytes, s.MemoryLimitBytes = p.memory.used.Load(), int64(p.memory.limit)
 	}
 	if p.inst != nil {
-		s.PID = p.inst.pid
+		s.PID, s.Protocol = p.inst.pid, p.inst.protocol
 	}
 	return s
 }

@@ -36,6 +36,9 @@ func Verify(config component.Config) ([]Binary, error) {
 	var binaries []Binary
 	for _, name := range slices.Sorted(maps.Keys(cfg.Processes)) {
 		p := cfg.Processes[name]
+		if p.Address != "" {
+			continue // somebody else starts it
+		}
 		b := Binary{Name: name, Kind: p.Kind, Path: filepath.Join(directory, p.binary(name)), Pinned: strings.ToLower(p.SHA256)}
 		b.SHA256, b.Err = sumOf(b.Path)
 		if err := checkBinary(b.Path, b.Pinned); err != nil {

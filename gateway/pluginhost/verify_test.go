@@ -25,6 +25,7 @@ func TestVerify(t *testing.T) {
 		"changed": {Kind: "notification", SHA256: sum},
 		"text":    {Kind: "alerting"},
 		"gone":    {Kind: "alerting"},
+		"far":     {Kind: "alerting", Address: "acme.internal:7443"}, // nothing to look at
 	}}
 	found, err := Verify(cfg)
 	require.NoError(t, err)
