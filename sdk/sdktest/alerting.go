@@ -169,7 +169,7 @@ func checkAlerts(ctx context.Context, s *session) error {
 func checkStartCancelled(ctx context.Context, s *session) error {
 	for range 3 {
 		if err := within(ctx, 2*alertWithin, func(ctx context.Context) error { return startOne(ctx, s, s.life.conn) }); err != nil {
-			return fmt.Errorf("Start after one whose caller went away: %s", told(err))
+			return fmt.Errorf("a Start after one whose caller went away: %s", told(err))
 		}
 	}
 	return healthy(ctx, s.life.conn)
@@ -207,17 +207,17 @@ func badSource(url func(*session) (string, error)) func(context.Context, *sessio
 		calling, cancel := context.WithCancel(ctx)
 		defer cancel()
 		if err := s.start(calling, s.life.conn, bad).works(calling, false); sdk.IsPermanent(err) {
-			return fmt.Errorf("Start: %s, want a stream that lasts, or an error that is retryable: the source may come back", told(err))
+			return fmt.Errorf("it answered Start with %s, want a stream that lasts, or an error that is retryable: the source may come back", told(err))
 		}
 		err = within(ctx, answerWithin, func(ctx context.Context) error {
 			_, err := pluginv1.NewPluginClient(s.life.conn).Health(ctx, new(pluginv1.HealthRequest))
 			return err
 		})
 		if err != nil && !retryable(err) {
-			return fmt.Errorf("Health meanwhile: %s, want OK or UNAVAILABLE", told(err))
+			return fmt.Errorf("meanwhile Health is %s, want OK or UNAVAILABLE", told(err))
 		}
 		if err := deliver(ctx, func(ctx context.Context) error { return startOne(ctx, s, s.life.conn) }); err != nil {
-			return fmt.Errorf("Start with a source that answers, after that: %s", told(err))
+			return fmt.Errorf("a Start after that, with a source that answers: %s", told(err))
 		}
 		return healthy(ctx, s.life.conn)
 	}

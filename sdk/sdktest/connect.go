@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -41,8 +42,20 @@ func serve(register func(*grpc.Server) stopFunc) (*plugin, error) {
 		if served := <-done; !errors.Is(served, grpc.ErrServerStopped) {
 			err = errors.Join(err, served)
 		}
-		return errors.Join(err, stop(context.Background()))
+		return errors.Join(err, inTime(stop))
 	}}, nil
+}
+
+// inTime does not wait for a plugin whose calls hang.
+func inTime(stop stopFunc) error {
+	done := make(chan error, 1)
+	go func() { done <- stop(context.Background()) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(stopWithin):
+		return fmt.Errorf("a call, or Stop, is still under way %v after the connection has ended", stopWithin)
+	}
 }
 
 // dial is a connection of its own: a nil config is plaintext.

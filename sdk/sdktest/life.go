@@ -70,7 +70,7 @@ func checkBeforeConfigure(ctx context.Context, s *session) error {
 		}
 		if !s.address {
 			if err := within(ctx, stopWithin, func(ctx context.Context) error { return stop(ctx, p.conn) }); err != nil {
-				wrong = append(wrong, fmt.Errorf("Stop before Configure: %s, want OK", told(err)))
+				wrong = append(wrong, fmt.Errorf("a Stop before Configure: %s, want OK", told(err)))
 			}
 		}
 		return errors.Join(wrong...)
@@ -81,7 +81,7 @@ func checkWrongConfig(ctx context.Context, s *session) error {
 	return s.fresh(ctx, func(p *plugin) error {
 		err := s.configureOnce(ctx, p.conn, s.otherConfig())
 		if status.Code(err) != codes.InvalidArgument || !strings.Contains(status.Convert(err).Message(), unknownKey) {
-			return fmt.Errorf("Configure with the unknown key %q: %s, want INVALID_ARGUMENT and the key's name", unknownKey, told(err))
+			return fmt.Errorf("a Configure with the unknown key %q: %s, want INVALID_ARGUMENT and the key's name", unknownKey, told(err))
 		}
 		return nil
 	})
@@ -161,7 +161,7 @@ func healthy(ctx context.Context, conn grpc.ClientConnInterface) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("Health: %s", told(err))
+		return fmt.Errorf("its Health is %s", told(err))
 	}
 	return nil
 }

@@ -85,11 +85,11 @@ func TestCatchesStorage(t *testing.T) {
 			<-ctx.Done()
 		}
 		return goodWrite(ctx, m)
-	}, map[string]string{"metrics: a request of 2 MiB": "no answer within 10s"})
+	}, map[string]string{"metrics: a request of 2 MiB": "no answer within 30s"})
 	f("has had enough at some time", func(ctx context.Context, m sdk.Metrics) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if requests++; requests > 5_000 {
+		if requests++; requests > 250 {
 			return sdk.Permanent(errors.New("too many files"))
 		}
 		return goodWrite(ctx, m)

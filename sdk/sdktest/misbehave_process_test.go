@@ -36,7 +36,7 @@ func TestCatchesProcess(t *testing.T) {
 	f("runs-by-hand", map[string]string{"run by hand": "it still ran after"})
 	f("talks-by-hand", map[string]string{"run by hand": "want exit code 1"})
 	f("leaves-a-lock", map[string]string{
-		"killed in mid-call": `Configure: INVALID_ARGUMENT "locked"`,
+		"killed in mid-call": `Configure with INVALID_ARGUMENT "locked"`,
 		"ends on SIGTERM":    "locked",
 		"ends with its host": "locked",
 	})

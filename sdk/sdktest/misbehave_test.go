@@ -78,7 +78,7 @@ func (c *cases) add(t *testing.T, name string, f func(*testing.T)) {
 
 // suiteOf is the suite on a plugin of the SDK with a twist. A nil twist is none.
 func suiteOf[Open any](t *testing.T, kind string, register func(grpc.ServiceRegistrar, Open) func(context.Context) error, open Open, twist twist) func(func(Result)) error {
-	s := &session{kind: kind, connect: func(context.Context) (*plugin, error) {
+	s := &session{kind: kind, many: 500, connect: func(context.Context) (*plugin, error) {
 		return serve(func(s *grpc.Server) stopFunc {
 			if twist == nil {
 				return register(s, open)
@@ -144,7 +144,10 @@ func TestCatchesLife(t *testing.T) {
 		if got, err := answer(); method != "Stop" || err != nil {
 			return got, err
 		}
-		time.Sleep(stopWithin + time.Second)
+		select {
+		case <-time.After(2 * stopWithin):
+		case <-t.Context().Done():
+		}
 		return nil, nil
 	}, map[string]string{"Stop": "after 5s the process is killed", "before Configure": "Stop before Configure"})
 	f("stops once", func(method string, calls int, _ func(any) error, answer func() (any, error)) (any, error) {

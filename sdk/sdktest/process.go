@@ -82,7 +82,8 @@ func launch(binary, directory string, output io.Writer) (*plugin, error) {
 	})
 	conn, err := p.dial()
 	if err != nil {
-		return nil, errors.Join(p.explain(err), p.end())
+		ended := p.end() // its last words are there then
+		return nil, errors.Join(p.explain(err), ended)
 	}
 	return &plugin{conn: conn, process: p, close: p.end}, nil
 }
@@ -125,7 +126,7 @@ func (p *process) terminate() error { return p.command.Process.Signal(syscall.SI
 
 // wait waits for the process to end by itself.
 func (p *process) wait(ctx context.Context) error {
-	deadline := time.NewTimer(answerWithin)
+	deadline := time.NewTimer(endWithin)
 	defer deadline.Stop()
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
@@ -134,7 +135,7 @@ func (p *process) wait(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-deadline.C:
-			return fmt.Errorf("its process was still there %v later", answerWithin)
+			return fmt.Errorf("its process was still there %v later", endWithin)
 		case <-poll.C:
 		}
 	}
@@ -165,7 +166,7 @@ func checkEnds(end func(*process) error) func(context.Context, *session) error {
 
 // checkByHand runs the binary as a person might.
 func checkByHand(ctx context.Context, s *session) error {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, endWithin)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(ctx, s.binary)
@@ -176,7 +177,7 @@ func checkByHand(ctx context.Context, s *session) error {
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("without %s in its environment it still ran after %v, want a line on standard error and exit code 1", sdk.Handshake().MagicCookieKey, answerWithin)
+		return fmt.Errorf("without %s in its environment it still ran after %v, want a line on standard error and exit code 1", sdk.Handshake().MagicCookieKey, endWithin)
 	case !errors.As(err, &exit) || exit.ExitCode() != 1:
 		return fmt.Errorf("run by hand: %v, want exit code 1; it printed %q", err, stderr.String())
 	case stdout.Len() > 0:

@@ -48,7 +48,7 @@ func Check(ctx context.Context, target Target, report func(Result)) error {
 	if (target.Binary == "") == (target.Address == "") {
 		return errors.New("want a binary or an address, and not both")
 	}
-	s := &session{config: target.Config}
+	s := &session{config: target.Config, many: manyRequests}
 	if target.Address != "" {
 		if err := s.useAddress(ctx, target.Address, target.TLS); err != nil {
 			return err
@@ -100,7 +100,7 @@ func Address(t *testing.T, address string, tls *tls.Config, config map[string]an
 
 func inProcess(t *testing.T, kind string, config map[string]any, register func(*grpc.Server) stopFunc) {
 	t.Helper()
-	s := &session{config: config, kind: kind, connect: func(context.Context) (*plugin, error) { return serve(register) }}
+	s := &session{config: config, kind: kind, many: manyRequests, connect: func(context.Context) (*plugin, error) { return serve(register) }}
 	test(t, func(report func(Result)) error { return s.run(t.Context(), report) })
 }
 

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	answerWithin = 10 * time.Second // for one call, and for a process to end
+	answerWithin = 30 * time.Second // for one call
+	endWithin    = 10 * time.Second // for a process to end by itself
 	settleWithin = 30 * time.Second // for a call that is repeated while its error is retryable
 	stopWithin   = 5 * time.Second  // what the gateway grants before it kills
 	checkWithin  = 3 * time.Minute  // for a whole check
@@ -49,6 +50,7 @@ type session struct {
 	kind    string                                 // "": whatever the plugin says it is
 	connect func(context.Context) (*plugin, error) // gives a plugin that is not configured, or the one at an address
 	binary  string                                 // "": there are no processes
+	many    int                                    // requests that a storage plugin has to take
 	listen  string                                 // where a process may serve HTTP of its own
 	address bool                                   // connect gives the same server each time
 	taken   bool                                   // it was configured before this session
@@ -160,7 +162,7 @@ func (s *session) fresh(ctx context.Context, f func(*plugin) error) error {
 func (s *session) configured(ctx context.Context, f func(*plugin) error) error {
 	return s.fresh(ctx, func(p *plugin) error {
 		if err := s.configure(ctx, p.conn, s.config); err != nil {
-			return fmt.Errorf("Configure: %s", told(err))
+			return fmt.Errorf("it answered Configure with %s", told(err))
 		}
 		return f(p)
 	})

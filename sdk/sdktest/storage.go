@@ -164,11 +164,11 @@ func checkExportGarbage(ctx context.Context, s *session, stored signal) error {
 
 // checkExportMany sends many small requests, as many at a time as a queue of the gateway might.
 func checkExportMany(ctx context.Context, s *session) error {
-	var sent atomic.Int64
+	var begun atomic.Int64
 	err := together(callers, func() error {
-		for sent.Add(1) <= manyRequests {
+		for begun.Add(1) <= int64(s.many) {
 			if err := deliver(ctx, func(ctx context.Context) error { return exportOne(ctx, s, s.life.conn) }); err != nil {
-				return fmt.Errorf("after %d requests: %s", min(sent.Load(), manyRequests), told(err))
+				return fmt.Errorf("of the first %d requests, one: %s", begun.Load(), told(err))
 			}
 		}
 		return nil
