@@ -76,12 +76,13 @@ func TestPluginLogs(t *testing.T) {
 	expectCall(t, 1, []string{"plugin", "logs", "acne", "--url", pluginConsole(t, "/", 404, `{"error":"no plugin \"acne\": it has acme"}`)}, `no plugin "acne": it has acme`)
 	expectCall(t, 2, []string{"plugin", "logs", "--url", address}, "say which plugin")
 	expectCall(t, 2, []string{"plugin", "logs", "../edges", "--url", address}, `"../edges" is no name of a plugin`)
-	expectCall(t, 2, []string{"plugin", "logs", "acme", "-n", "1001", "--url", address}, "must be from 0 to 1000")
+	tooMany := pluginConsole(t, "/", 400, `{"error":"QUERY"}`)
+	expectCall(t, 2, []string{"plugin", "logs", "acme", "-n", "1001", "--url", tooMany}, "error: lines=1001\n")
 }
 
 func TestPluginSendTest(t *testing.T) {
 	address := pluginConsole(t, "POST /api/v1/plugins/acme/test", 200, `{"took_ms":12}`)
-	expectCall(t, 0, []string{"plugin", "send-test", "acme", "--url", address}, "acme sent the test notification in 12ms\n")
+	expectCall(t, 0, []string{"plugin", "send-test", "acme", "--url", address}, "acme sent the test notification in 12 ms\n")
 	expectCall(t, 0, []string{"plugin", "send-test", "acme", "--url", address, "-o", "json"}, `{"took_ms":12}`+"\n")
 	// the token, from wherever it is
 	refuses := pluginConsole(t, "POST /api/v1/plugins/acme/test", 403, `{"error":"with TOKEN","errorType":"forbidden"}`)
@@ -102,4 +103,18 @@ func TestPluginSendTest(t *testing.T) {
 	f(400, 2, `{"error":"vm is a storage plugin"}`, "vm is a storage plugin")
 	f(404, 1, `{"error":"there is no \"/x\" here","errorType":"not_found"}`, "does that gateway have the extension plugins?")
 	f(200, 1, "-", "not an answer to a test")
+}
+
+// Nothing that a plugin says reaches the terminal as a command.
+func FuzzPluginAnswers(f *testing.F) {
+	f.Add([]byte(`{"plugins":[{"name":"a","state":"\u001b]0;x\u0007","last_error":"\u009b2J","pid":-1,"memory_bytes":1e3}]}`))
+	f.Add([]byte(`{"time":"2026-11-21T10:00:00Z","level":"\r","message":"\u001b[2J","fields":{"\u0000":["\u001b"]}}`))
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		var out strings.Builder
+		_ = listPlugins(answer, false, &out)
+		_ = showLogged(answer, false, &out)
+		if strings.ContainsFunc(out.String(), func(r rune) bool { return r != '\n' && printable(string(r)) != string(r) }) {
+			t.Errorf("%q prints %q", answer, out.String())
+		}
+	})
 }

@@ -14,9 +14,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// maxPluginLines is how many lines a gateway keeps of each plugin.
-const maxPluginLines = 1000
-
 func newPluginLogsCommand() *cobra.Command {
 	var gateway remote
 	var format output
@@ -35,9 +32,6 @@ its configuration holds as secret is masked. With -f it goes on until Ctrl-C.`,
 			if err != nil {
 				return err
 			}
-			if lines < 0 || lines > maxPluginLines {
-				return usageError{fmt.Errorf("--lines %d: must be from 0 to %d", lines, maxPluginLines)}
-			}
 			path, err := pluginPath(cmd.Flags().Arg(0), "logs")
 			if err != nil {
 				return err
@@ -53,7 +47,7 @@ its configuration holds as secret is masked. With -f it goes on until Ctrl-C.`,
 			return err
 		}),
 	}
-	cmd.Flags().IntVarP(&lines, "lines", "n", 100, "begin with the last `N` lines")
+	cmd.Flags().IntVarP(&lines, "lines", "n", 100, "begin with the last `N` lines, at most 1000")
 	cmd.Flags().BoolVarP(&followed, "follow", "f", false, "go on with what it prints from now on")
 	format.addFlags(cmd)
 	gateway.addFlags(cmd)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -45,8 +44,7 @@ Exit codes: 0 the other side took it, 1 it did not, or there is no gateway, 2 ca
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]float64{"took_ms": answer.Took})
 			}
-			took := time.Duration(answer.Took * float64(time.Millisecond)).Round(time.Millisecond)
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s sent the test notification in %s\n", name, took)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s sent the test notification in %.0f ms\n", name, answer.Took)
 			return err
 		}),
 	}

@@ -128,3 +128,22 @@ func TestUnknownRoleIsABug(t *testing.T) {
 	c, _, _ := changing(t)
 	require.Panics(t, func() { c.HandleChange("root", "POST /other", nil) })
 }
+
+// No header but the right one admits anybody.
+func FuzzAuthorization(f *testing.F) {
+	for _, header := range []string{"", "Bearer", "Bearer  " + adminToken, "Bearer " + adminToken + " ", "Basic " + adminToken, "bearer " + adminToken[1:], "\x00"} {
+		f.Add(header)
+	}
+	cfg := createDefaultConfig().(*Config)
+	cfg.Tokens = []Token{{Name: "chief", Role: "admin", Token: adminToken}}
+	c, err := newConsole(cfg, componenttest.NewNopTelemetrySettings())
+	require.NoError(f, err)
+	c.HandleChange("viewer", "POST /change", func(http.ResponseWriter, *http.Request, string) {})
+	f.Fuzz(func(t *testing.T, header string) {
+		request := httptest.NewRequest(http.MethodPost, "http://localhost/change", nil)
+		request.Header["Authorization"] = []string{header}
+		recorder := httptest.NewRecorder()
+		c.mux.ServeHTTP(recorder, request)
+		require.Equal(t, strings.EqualFold(header, "bearer "+adminToken) && strings.HasSuffix(header, adminToken), recorder.Code == http.StatusOK, recorder.Body.String())
+	})
+}
