@@ -81,17 +81,18 @@ func (c *configuration) binaries() ([]pluginBinary, error) {
 // printBinaries fails when one would not be started.
 func printBinaries(out io.Writer, binaries []pluginBinary, asJSON bool) error {
 	type entry struct {
-		Name   string `json:"name"`
-		Kind   string `json:"kind"`
-		Binary string `json:"binary"`
-		SHA256 string `json:"sha256"`
-		Pinned string `json:"pinned"`
-		OK     bool   `json:"ok"`
-		Error  string `json:"error"`
+		Name    string `json:"name"`
+		Kind    string `json:"kind"`
+		Binary  string `json:"binary"`
+		Address string `json:"address"`
+		SHA256  string `json:"sha256"`
+		Pinned  string `json:"pinned"`
+		OK      bool   `json:"ok"`
+		Error   string `json:"error"`
 	}
 	entries, bad := []entry{}, false
 	for _, b := range binaries {
-		e := entry{b.Name, b.Kind, b.Path, b.SHA256, b.Pinned, b.Err == nil, ""}
+		e := entry{b.Name, b.Kind, b.Path, b.Address, b.SHA256, b.Pinned, b.Err == nil, ""}
 		if b.Err != nil {
 			e.Error, bad = b.Err.Error(), true
 		}
@@ -115,6 +116,8 @@ func (b *pluginBinary) text() string {
 	switch {
 	case b.Err != nil:
 		return fmt.Sprintf("BAD   %s: %s\n", b.Name, b.Err)
+	case b.Address != "":
+		return fmt.Sprintf("ok    %s: a server at %s, which has no binary here\n", b.Name, b.Address)
 	case b.Pinned != "":
 		return fmt.Sprintf("ok    %s: %s, pinned\n      sha256: %q\n", b.Name, b.Path, b.SHA256)
 	}

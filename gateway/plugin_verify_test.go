@@ -45,6 +45,9 @@ func TestPluginVerify(t *testing.T) {
 	if p := answer.Plugins[0]; p.Name != "victoriametrics" || p.Kind != "storage" || p.Binary != file || p.SHA256 != sum || p.Pinned != sum || !p.OK || p.Error != "" {
 		t.Errorf("%+v", p)
 	}
+	// One that is a server.
+	server := writeFile(t, "extensions: {plugins: {processes: {acme: {kind: notification, address: \"acme.test:7443\"}}}}")
+	expectCall(t, 0, append(pin(sum), "--config", server), "ok    acme: a server at acme.test:7443, which has no binary here\n")
 	// No plugins at all, and what is wrong before.
 	expectCall(t, 0, []string{"plugin", "verify", "--no-default", "--config", writeFile(t, small("127.0.0.1:0")), "-o", "json"}, `{"plugins":[]}`)
 	expectCall(t, 1, []string{"plugin", "verify", "--config", "testdata/none.yaml"}, "none.yaml")

@@ -18,12 +18,13 @@ import (
 // Binary is what a plugin would be started from.
 type Binary struct {
 	Name, Kind, Path string
+	Address          string // of a server that somebody else runs; then there is no Path
 	SHA256           string // of the file as it is now; empty: it cannot be read
 	Pinned           string // what SHA256 must be; empty: anything
 	Err              error  // why the plugin would not be started; nil: it would be
 }
 
-// Verify tells what the processes of a configuration of this extension would be started from, by name. It starts nothing.
+// Verify tells what the plugins of a configuration of this extension would be started from, by name. It starts nothing.
 func Verify(config component.Config) ([]Binary, error) {
 	cfg, ok := config.(*Config)
 	if !ok {
@@ -37,7 +38,8 @@ func Verify(config component.Config) ([]Binary, error) {
 	for _, name := range slices.Sorted(maps.Keys(cfg.Processes)) {
 		p := cfg.Processes[name]
 		if p.Address != "" {
-			continue // somebody else starts it
+			binaries = append(binaries, Binary{Name: name, Kind: p.Kind, Address: p.Address})
+			continue
 		}
 		b := Binary{Name: name, Kind: p.Kind, Path: filepath.Join(directory, p.binary(name)), Pinned: strings.ToLower(p.SHA256)}
 		b.SHA256, b.Err = sumOf(b.Path)

@@ -25,7 +25,7 @@ func TestVerify(t *testing.T) {
 		"changed": {Kind: "notification", SHA256: sum},
 		"text":    {Kind: "alerting"},
 		"gone":    {Kind: "alerting"},
-		"far":     {Kind: "alerting", Address: "acme.internal:7443"}, // nothing to look at
+		"far":     {Kind: "alerting", Address: "acme.internal:7443"},
 	}}
 	found, err := Verify(cfg)
 	require.NoError(t, err)
@@ -34,7 +34,7 @@ func TestVerify(t *testing.T) {
 	for _, b := range found {
 		byName[b.Name], names = b, append(names, b.Name)
 	}
-	require.Equal(t, []string{"changed", "free", "gone", "pinned", "text"}, names)
+	require.Equal(t, []string{"changed", "far", "free", "gone", "pinned", "text"}, names)
 	require.Equal(t, Binary{Name: "free", Kind: "storage", Path: filepath.Join(directory, "storage-free"), SHA256: sum}, byName["free"])
 	require.Equal(t, Binary{Name: "pinned", Kind: "storage", Path: filepath.Join(directory, "other"), SHA256: sum, Pinned: sum}, byName["pinned"])
 	require.ErrorContains(t, byName["changed"].Err, "it is not the binary that was pinned")
@@ -42,6 +42,7 @@ func TestVerify(t *testing.T) {
 	require.ErrorContains(t, byName["text"].Err, "chmod +x it")
 	require.ErrorContains(t, byName["gone"].Err, "no plugin binary at")
 	require.Empty(t, byName["gone"].SHA256)
+	require.Equal(t, Binary{Name: "far", Kind: "alerting", Address: "acme.internal:7443"}, byName["far"], "nothing to look at")
 	_, err = Verify(nil)
 	require.Error(t, err)
 }
