@@ -17,3 +17,8 @@ func attributes() *syscall.SysProcAttr {
 func expend(pid int) {
 	_ = os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte("500"), 0)
 }
+
+// lock fails when another process has the lock. It ends with the process, and with the file.
+func lock(file *os.File) error {
+	return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+}

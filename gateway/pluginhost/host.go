@@ -28,6 +28,7 @@ type host struct {
 	readers *readers
 
 	processes map[string]*process // complete before Start returns, then only read
+	sockets   sockets
 	forker    *forker
 	cancel    context.CancelFunc
 	running   sync.WaitGroup
@@ -123,7 +124,7 @@ func (h *host) process(name string, cfg Process, directory, listen string) (*pro
 	p.memory = &memory{plugin: name, limit: cfg.MemoryLimit, metrics: h.metrics}
 	p.starter = &launch{
 		name: name, kind: cfg.Kind, path: p.binary, sha256: p.sha256, config: config, secrets: hidden,
-		timeout: h.cfg.StartTimeout, memory: p.memory, forker: h.forker,
+		timeout: h.cfg.StartTimeout, memory: p.memory, sockets: &h.sockets, forker: h.forker,
 	}
 	return p, nil
 }
@@ -148,6 +149,7 @@ func (h *host) Shutdown(context.Context) error {
 		h.forker.close()
 		h.forker = nil
 	}
+	h.sockets.close()
 	return nil
 }
 

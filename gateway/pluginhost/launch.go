@@ -33,6 +33,7 @@ type launch struct {
 	secrets                  *secrets
 	timeout                  time.Duration
 	memory                   *memory
+	sockets                  *sockets
 	forker                   *forker
 }
 
@@ -81,6 +82,10 @@ func (l *launch) prepare(out *output) (*launched, error) {
 	if err != nil {
 		return nil, err
 	}
+	directory, err := l.sockets.directory()
+	if err != nil {
+		return nil, err
+	}
 	cmd := exec.Command(l.path)
 	cmd.ExtraFiles = []*os.File{l.forker.read} // becomes descriptor 3
 	cmd.SysProcAttr = attributes()
@@ -92,6 +97,7 @@ func (l *launch) prepare(out *output) (*launched, error) {
 		TLSConfig:        tlsConfig,
 		SkipHostEnv:      true,
 		StartTimeout:     l.timeout,
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: directory},
 		Logger:           hclog.NewNullLogger(), // what matters comes back as an error
 		SyncStdout:       out.stream(),
 		SyncStderr:       out.stream(),

@@ -31,7 +31,7 @@ func holds(t *testing.T, temporary string) (h holdings) {
 		children, _ := os.ReadFile(thread)
 		h.children += len(strings.Fields(string(children)))
 	}
-	h.goroutines, h.files, h.directories = runtime.NumGoroutine(), count("/proc/self/fd/*"), count(temporary+"/*/*")+count(temporary+"/*")
+	h.goroutines, h.files, h.directories = runtime.NumGoroutine(), count("/proc/self/fd/*"), count(temporary+"/*")+count(temporary+"/*/*")+count(temporary+"/*/*/*")
 	return h
 }
 

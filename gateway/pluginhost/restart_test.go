@@ -206,15 +206,14 @@ func runGateway() {
 }
 
 func TestPluginEndsWithItsGateway(t *testing.T) {
-	f := func(behaviour string) {
-		t.Helper()
+	f := func(t *testing.T, behaviour string) {
 		self, err := os.Executable()
 		require.NoError(t, err)
-		sockets, err := os.MkdirTemp("", "") // t.TempDir is too long a path for a socket
+		temporary, err := os.MkdirTemp("", "") // t.TempDir is too long a path for a socket
 		require.NoError(t, err)
-		defer os.RemoveAll(sockets)
+		defer os.RemoveAll(temporary)
 		gateway := exec.Command(self)
-		gateway.Env = append(os.Environ(), "TMPDIR="+sockets, gatewayDirectory+"="+pluginLinks(t, "storage-demo"), "TEST_GATEWAY_PLUGIN="+behaviour)
+		gateway.Env = append(os.Environ(), "TMPDIR="+temporary, gatewayDirectory+"="+pluginLinks(t, "storage-demo"), "TEST_GATEWAY_PLUGIN="+behaviour)
 		stdout, err := gateway.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, gateway.Start())
@@ -230,12 +229,24 @@ func TestPluginEndsWithItsGateway(t *testing.T) {
 		_, err = plugin.Read(make([]byte, 1))
 		require.Error(t, err)
 		require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the plugin outlived its gateway")
+
+		if runtime.GOOS == "linux" {
+			t.Setenv("TMPDIR", temporary)
+			left, err := os.ReadDir(temporary)
+			require.NoError(t, err)
+			require.Len(t, left, 1)
+			var next sockets
+			_, err = next.directory()
+			require.NoError(t, err)
+			require.NoDirExists(t, filepath.Join(temporary, left[0].Name()), "the next gateway cleans up")
+			next.close()
+		}
 	}
 	// it sees the end of the pipe, whatever signals it ignores
-	f("ignore_term")
+	t.Run("ignore_term", func(t *testing.T) { f(t, "ignore_term") })
 	// it looks at nothing: the kernel tells it
 	if runtime.GOOS == "linux" {
-		f("ignore_pipe")
+		t.Run("ignore_pipe", func(t *testing.T) { f(t, "ignore_pipe") })
 	}
 }
 
