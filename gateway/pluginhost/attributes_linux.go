@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// attributes ends a plugin that does not watch the host's pipe, and keeps Ctrl-C in a terminal for the gateway alone,
-// which then stops its plugins in order.
+// attributes ends a plugin that does not watch the host's pipe, and gives it a process group of its own: Ctrl-C in a
+// terminal is for the gateway alone, which then stops its plugins in order.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
 }
@@ -16,6 +16,11 @@ func attributes() *syscall.SysProcAttr {
 // depends on it.
 func expend(pid int) {
 	_ = os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte("500"), 0)
+}
+
+// endGroup ends what a plugin that has ended started itself, unless that has left its group.
+func endGroup(pid int) {
+	_ = syscall.Kill(-pid, syscall.SIGKILL)
 }
 
 // lock fails when another process has the lock. It ends with the process, and with the file.

@@ -57,6 +57,46 @@ func checkBinary(path, pinned string) error {
 	return nil
 }
 
+// lookAtBinary tells, once, that the binary on disk is no longer the one that runs.
+func (p *process) lookAtBinary() {
+	now := p.binaryChanged()
+	p.mu.Lock()
+	before := p.replaced
+	p.replaced = now
+	p.mu.Unlock()
+	if now == before {
+		return
+	}
+	p.metrics.binaryChanged(p.name, now)
+	if now {
+		p.log.Warn("the plugin's binary was replaced: the one that was started goes on, its next restart takes the new one")
+	}
+}
+
+// binaryChanged tells whether the binary is another file than at the last start.
+func (p *process) binaryChanged() bool {
+	p.mu.Lock()
+	started := p.started
+	p.mu.Unlock()
+	return !sameFile(started, fileAt(p.binary))
+}
+
+// fileAt is nil when there is none.
+func fileAt(path string) fs.FileInfo {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+func sameFile(a, b fs.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
 // environment is what a plugin inherits: enough to find programs, files, time zone, proxies and certificate authorities,
 // and nothing that may hold a secret of the gateway or of another plugin.
 func environment() []string {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,4 +87,39 @@ func TestRestartsLeaveNothingBehind(t *testing.T) {
 	require.NoError(t, f.Shutdown(t.Context()))
 	t.Logf("idle %+v, stopped %+v", idle, holds(t, temporary))
 	f.until(30*time.Second, "nothing", settled(idle))
+}
+
+// What a plugin has started ends with it, or it would hold the data and the pipes.
+func TestChildrenOfThePluginEnd(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("a plugin has a process group of its own on Linux only")
+	}
+	t.Parallel()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	directory := t.TempDir()
+	program := "#!/bin/sh\nsleep 1000 &\necho $! >'" + directory + "/child'\nexec '" + self + "'\n"
+	require.NoError(t, os.WriteFile(filepath.Join(directory, "storage-demo"), []byte(program), 0o700))
+	f := newFixture(t, `{directory: '`+directory+`', processes: {demo: {kind: storage}}}`).start()
+	child := func() int {
+		text, err := os.ReadFile(filepath.Join(directory, "child"))
+		require.NoError(t, err)
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		require.NoError(t, err)
+		return pid
+	}
+	gone := func(pid int) func() bool { // or nobody has asked for its exit code yet
+		return func() bool {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			return err != nil || strings.Contains(string(stat), ") Z ")
+		}
+	}
+	first, pid := child(), f.list()[0].PID
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	f.until(20*time.Second, "back", func() bool { return f.list()[0].State == "running" && f.list()[0].PID != pid })
+	f.until(20*time.Second, "the child of the first is gone", gone(first))
+	second := child()
+	require.False(t, gone(second)())
+	require.NoError(t, f.Shutdown(t.Context()))
+	f.until(20*time.Second, "the child of the second is gone", gone(second))
 }

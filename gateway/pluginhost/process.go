@@ -1,13 +1,13 @@
 package pluginhost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -151,9 +151,9 @@ func (p *process) watch(ctx context.Context, inst *instance) error {
 		case <-ctx.Done():
 			return nil
 		case <-inst.exited:
-			err := inst.ended()
+			why := inst.ended()
 			inst.kill() // nothing is left to kill; this frees what go-plugin holds
-			return err
+			return cmp.Or(why, errors.New("killed as its start ran out of time"))
 		case <-ticker.C:
 		}
 		p.journal.tell()
@@ -199,46 +199,6 @@ func (p *process) keepListen() error {
 	return listener.Close()
 }
 
-// lookAtBinary tells, once, that the binary on disk is no longer the one that runs.
-func (p *process) lookAtBinary() {
-	now := p.binaryChanged()
-	p.mu.Lock()
-	before := p.replaced
-	p.replaced = now
-	p.mu.Unlock()
-	if now == before {
-		return
-	}
-	p.metrics.binaryChanged(p.name, now)
-	if now {
-		p.log.Warn("the plugin's binary was replaced: the one that was started goes on, its next restart takes the new one")
-	}
-}
-
-// binaryChanged tells whether the binary is another file than at the last start.
-func (p *process) binaryChanged() bool {
-	p.mu.Lock()
-	started := p.started
-	p.mu.Unlock()
-	return !sameFile(started, fileAt(p.binary))
-}
-
-// fileAt is nil when there is none.
-func fileAt(path string) fs.FileInfo {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil
-	}
-	return info
-}
-
-func sameFile(a, b fs.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
-}
-
 // change moves to another state and tells how often the plugin was restarted. A nil err keeps the last error.
 func (p *process) change(state string, inst *instance, err error) (restarts int) {
 	p.mu.Lock()
@@ -249,7 +209,9 @@ func (p *process) change(state string, inst *instance, err error) (restarts int)
 			p.metrics.restarted(p.name, 1)
 		}
 		p.started, p.replaced = fileAt(p.binary), false
-		p.metrics.binaryChanged(p.name, false)
+		if p.binary != "" {
+			p.metrics.binaryChanged(p.name, false)
+		}
 	}
 	if p.state != state {
 		p.state, p.since = state, time.Now()

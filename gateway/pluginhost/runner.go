@@ -85,6 +85,7 @@ func (r *processRunner) reap() {
 		r.copy(stdout)
 	})
 	r.err = r.cmd.Wait()
+	endGroup(r.cmd.Process.Pid)
 	close(ended)
 	watching.Wait()
 	deadline := time.Now().Add(drain)
