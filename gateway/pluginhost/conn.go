@@ -2,7 +2,6 @@ package pluginhost
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -72,5 +71,5 @@ func (c conn) died(ctx context.Context, inst *instance, err error) error {
 }
 
 func (c conn) count(method string, err error, began time.Time) {
-	c.process.metrics.called(c.process.name, strings.TrimPrefix(method, "/"), status.Code(err).String(), time.Since(began))
+	c.process.metrics.calls.add(call{c.process.name, method, status.Code(err)}, time.Since(began))
 }

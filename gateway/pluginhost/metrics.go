@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"context"
 	"errors"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -17,30 +16,25 @@ type metrics struct {
 	dropped  metric.Int64Counter
 	resident metric.Int64Gauge
 	changed  metric.Int64Gauge
-	calls    metric.Int64Counter
-	duration metric.Float64Histogram
+	calls    *calls
 }
 
 func newMetrics(provider metric.MeterProvider) (*metrics, error) {
 	meter := provider.Meter("github.com/lockkeeper/lockkeeper/gateway/pluginhost")
 	m := &metrics{}
-	var errs [8]error
+	var errs [7]error
 	m.running, errs[0] = meter.Int64Gauge("lockkeeper_plugin_up",
 		metric.WithDescription("1 while the plugin runs and says that it is healthy, else 0."))
 	m.restarts, errs[1] = meter.Int64Counter("lockkeeper_plugin_restarts_total",
 		metric.WithDescription("Attempts to start a plugin again after it ended."))
-	m.calls, errs[2] = meter.Int64Counter("lockkeeper_plugin_calls_total",
-		metric.WithDescription("Calls to a plugin by gRPC method and status code."))
-	m.duration, errs[3] = meter.Float64Histogram("lockkeeper_plugin_call_duration_seconds", metric.WithUnit("s"),
-		metric.WithDescription("How long calls to a plugin took."),
-		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
-	m.dropped, errs[4] = meter.Int64Counter("lockkeeper_plugin_log_lines_dropped_total",
+	m.calls, errs[2] = newCalls(meter)
+	m.dropped, errs[3] = meter.Int64Counter("lockkeeper_plugin_log_lines_dropped_total",
 		metric.WithDescription("Lines that a plugin printed and that are in no log, because there were too many."))
-	m.kills, errs[5] = meter.Int64Counter("lockkeeper_plugin_kills_total",
+	m.kills, errs[4] = meter.Int64Counter("lockkeeper_plugin_kills_total",
 		metric.WithDescription("Processes of plugins that the gateway ended, because they hung or held too much memory."))
-	m.resident, errs[6] = meter.Int64Gauge("lockkeeper_plugin_memory_bytes", metric.WithUnit("By"),
+	m.resident, errs[5] = meter.Int64Gauge("lockkeeper_plugin_memory_bytes", metric.WithUnit("By"),
 		metric.WithDescription("Resident memory of a plugin's process; 0 while there is none."))
-	m.changed, errs[7] = meter.Int64Gauge("lockkeeper_plugin_binary_changed",
+	m.changed, errs[6] = meter.Int64Gauge("lockkeeper_plugin_binary_changed",
 		metric.WithDescription("1 while a plugin's binary on disk is another than the one that runs, else 0."))
 	return m, errors.Join(errs[:]...)
 }
@@ -78,10 +72,4 @@ func (m *metrics) binaryChanged(plugin string, changed bool) {
 		value = 1
 	}
 	m.changed.Record(context.Background(), value, metric.WithAttributes(attribute.String("plugin", plugin)))
-}
-
-func (m *metrics) called(plugin, method, code string, took time.Duration) {
-	call := []attribute.KeyValue{attribute.String("plugin", plugin), attribute.String("method", method)}
-	m.duration.Record(context.Background(), took.Seconds(), metric.WithAttributes(call...))
-	m.calls.Add(context.Background(), 1, metric.WithAttributes(append(call, attribute.String("code", code))...))
 }
