@@ -59,6 +59,7 @@ func (i *instance) open(ctx context.Context, configuration *pluginv1.ConfigureRe
 
 // health is nil when the plugin says that it can work. answered is false when it said nothing within the deadline.
 func (i *instance) health(ctx context.Context) (answered bool, err error) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, healthDeadline)
 	defer cancel()
 	_, err = i.plugin.Health(ctx, &pluginv1.HealthRequest{})
@@ -68,7 +69,10 @@ func (i *instance) health(ctx context.Context) (answered bool, err error) {
 	if i.lose != nil && status.Code(err) == codes.FailedPrecondition {
 		i.lose(fmt.Errorf("the server has lost its configuration: %w", plain(err)))
 	}
-	return ctx.Err() == nil && i.conn.GetState() == connectivity.Ready, plain(err)
+	// At the deadline the plugin's gRPC server resets the call by itself, which may be seen here a moment before that.
+	reset := status.Code(err) == codes.Canceled || status.Code(err) == codes.DeadlineExceeded
+	late := ctx.Err() != nil || reset && time.Since(began) > healthDeadline*9/10
+	return !late && i.conn.GetState() == connectivity.Ready, plain(err)
 }
 
 // forgot tells whether the plugin answers codes.FailedPrecondition because its server was started anew behind our connection.
