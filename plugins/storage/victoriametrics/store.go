@@ -36,7 +36,8 @@ var errWALFull = errors.New("the write-ahead log is full because VictoriaMetrics
 // request is acknowledged when it is in both, and leaves the log when VictoriaMetrics has it on disk.
 type store struct {
 	log   *wal
-	limit int64 // of the log's size
+	limit int64     // of the log's size
+	pool  sync.Pool // of *request
 
 	// flushed makes VictoriaMetrics write to disk, with so many tries, and tells whether it is proven that it did.
 	flushed func(tries int) (bool, error)
@@ -83,7 +84,7 @@ func (s *store) write(kind recordKind, body []byte) error {
 		s.full.Inc()
 		return sdk.Retryable(errWALFull, time.Second)
 	}
-	if err := insert(kind, body); err != nil {
+	if err := s.insert(kind, body); err != nil {
 		return err
 	}
 	if err := s.log.append(kind, body); err != nil {
@@ -127,7 +128,7 @@ func (s *store) replay(ctx context.Context, segments []segment) {
 func (s *store) insertAgain(ctx context.Context, kind recordKind, body []byte) error {
 	for {
 		s.gate.RLock()
-		err := insert(kind, body)
+		err := s.insert(kind, body)
 		s.gate.RUnlock()
 		s.written.Store(true)
 		s.replays.Inc()
