@@ -2,6 +2,8 @@ package sdk
 
 import (
 	"context"
+	"slices"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
@@ -10,29 +12,40 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// codec is gRPC's own protobuf codec, except that a *message keeps the bytes as they came.
-type codec struct{ encoding.CodecV2 }
+// codec is gRPC's own protobuf codec, except that a *message keeps the bytes as they came. gRPC's own pool clears each
+// buffer that it hands out, which for a large request costs as much as filling it.
+type codec struct {
+	encoding.CodecV2
+	buffers *sync.Pool // of *[]byte
+}
 
 func newCodec() encoding.CodecV2 {
-	return codec{encoding.GetCodecV2(proto.Name)}
+	return codec{encoding.GetCodecV2(proto.Name), &sync.Pool{New: func() any { return new([]byte) }}}
 }
 
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	if m, ok := v.(*message); ok {
-		m.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
-		return nil
+	m, ok := v.(*message)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
 	}
-	return c.CodecV2.Unmarshal(data, v)
+	size := data.Len()
+	m.buffer, m.buffers = c.buffers.Get().(*[]byte), c.buffers
+	*m.buffer = slices.Grow((*m.buffer)[:0], size)[:size]
+	data.CopyTo(*m.buffer)
+	return nil
 }
 
-// message is a received request, not decoded, in a pooled buffer that free gives back.
-type message struct{ buffer mem.Buffer }
+// message is a received request, not decoded, in a buffer that free gives back.
+type message struct {
+	buffer  *[]byte
+	buffers *sync.Pool
+}
 
-func (m *message) bytes() []byte { return m.buffer.ReadOnlyData() }
+func (m *message) bytes() []byte { return *m.buffer }
 
 func (m *message) free() {
 	if m.buffer != nil {
-		m.buffer.Free()
+		m.buffers.Put(m.buffer)
 	}
 }
 
