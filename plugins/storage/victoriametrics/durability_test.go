@@ -156,7 +156,7 @@ func TestReplayLeavesOutWhatIsRefused(t *testing.T) {
 	for _, request := range []struct {
 		kind recordKind
 		body []byte
-	}{{recordOTLP, []byte("garbage")}, {77, nil}, {recordRemoteWrite, []byte("garbage")}, {recordOTLP, batch(t, 0)}} {
+	}{{recordOTLP, []byte("garbage")}, {77, nil}, {recordRemoteWrite, []byte("garbage")}, {recordPackedOTLP, []byte("garbage")}, {recordOTLP, batch(t, 0)}} {
 		if err := w.append(request.kind, stamped(request.body)); err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestReplayLeavesOutWhatIsRefused(t *testing.T) {
 	w.rotate()
 	p := start(t, directory)
 	p.eventually(`count(istio_requests_total)`, benchBatch)
-	if page := string(p.get("/metrics")); !strings.Contains(page, "lockkeeper_wal_replay_refused_total 3") || !strings.Contains(page, "lockkeeper_wal_replayed_requests_total 4") {
+	if page := string(p.get("/metrics")); !strings.Contains(page, "lockkeeper_wal_replay_refused_total 4") || !strings.Contains(page, "lockkeeper_wal_replayed_requests_total 5") {
 		t.Errorf("not counted:\n%s", p.log)
 	}
 }

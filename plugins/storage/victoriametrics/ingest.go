@@ -14,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/httpserver"
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/promrelabel"
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/writeconcurrencylimiter"
+	"github.com/golang/snappy"
 
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
@@ -25,6 +26,12 @@ func (s *store) insert(kind recordKind, body []byte) error {
 	switch kind {
 	case recordOTLP:
 		return s.insertOTLP(body)
+	case recordPackedOTLP:
+		request, err := unpack(body)
+		if err != nil {
+			return err
+		}
+		return s.insertOTLP(request)
 	case recordRemoteWrite:
 		request := &http.Request{URL: new(url.URL), Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
 		return insertError(promremotewrite.InsertHandler(request))
@@ -69,6 +76,22 @@ func (s *store) insertOTLP(body []byte) error {
 	metadata := common.GetInsertCtx()
 	defer common.PutInsertCtx(metadata)
 	return insertError(metadata.WriteMetadata(r.metadata))
+}
+
+// unpack is the request in a recordPackedOTLP.
+func unpack(pack []byte) ([]byte, error) {
+	size, err := snappy.DecodedLen(pack)
+	if err == nil && size > sdk.MaxMessageBytes {
+		err = fmt.Errorf("%d bytes are more than a request has", size)
+	}
+	if err != nil {
+		return nil, sdk.Permanent(err)
+	}
+	body, err := snappy.Decode(nil, pack)
+	if err != nil {
+		return nil, sdk.Permanent(err)
+	}
+	return body, nil
 }
 
 func labelName(name string) string {

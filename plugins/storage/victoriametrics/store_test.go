@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"testing"
 
@@ -51,4 +53,37 @@ func TestCheckpointKeepsTheLogWithoutProof(t *testing.T) {
 	f([]bool{false, false}, nil, 1, 1, true)
 	// VictoriaMetrics cannot
 	f([]bool{false}, errors.New("no snapshot"), 0, 1, true)
+}
+
+// The log keeps OTLP compressed. What a segment holds in that form is not trusted.
+func TestPackedRequestIsReadAgain(t *testing.T) {
+	w, _ := newTestWAL(t, t.TempDir())
+	s := &store{log: w}
+	body := batch(t, 0)
+	for range 2 {
+		if err := s.keep(recordOTLP, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.keep(recordRemoteWrite, []byte("as it is")); err != nil {
+		t.Fatal(err)
+	}
+	if packed := w.bytes() / 2; packed > int64(len(body))/8 {
+		t.Errorf("%d bytes of %d", packed, len(body))
+	}
+	records, unread := readAll(t, w.rotate())
+	if len(records) != 3 || unread != 0 || records[2] != (record{recordRemoteWrite, "as it is"}) {
+		t.Fatalf("%d records, %d bytes unread", len(records), unread)
+	}
+	for _, r := range records[:2] {
+		if got, err := unpack([]byte(r.body)); r.kind != recordPackedOTLP || err != nil || !bytes.Equal(got, body) {
+			t.Errorf("kind %d: %d bytes, %v", r.kind, len(got), err)
+		}
+	}
+	// not compressed; cut off; more than a request can have
+	for _, pack := range []string{"", "\xff", records[0].body[:100], string(binary.AppendUvarint(nil, sdk.MaxMessageBytes+1))} {
+		if _, err := unpack([]byte(pack)); !sdk.IsPermanent(err) {
+			t.Errorf("%d bytes: %v", len(pack), err)
+		}
+	}
 }

@@ -44,11 +44,12 @@ type recordKind byte
 const (
 	recordOTLP        recordKind = 1 // ExportMetricsServiceRequest
 	recordRemoteWrite recordKind = 2 // compressed Prometheus remote write
+	recordPackedOTLP  recordKind = 3 // recordOTLP compressed by snappy
 )
 
 const (
 	recordHeader = 8
-	maxRecord    = sdk.MaxMessageBytes + 1
+	maxRecord    = 2 * sdk.MaxMessageBytes // compression makes a little more of what it cannot make less
 )
 
 // openWAL creates the directory if need be. It returns the segments that an earlier process left, oldest first.
