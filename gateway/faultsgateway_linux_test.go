@@ -1,19 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -24,18 +18,22 @@ import (
 type faultGateway struct {
 	*durable
 	pprof   string
-	plugins string   // directory of the binaries
-	binary  string   // of testdata/faulty
-	faulty  []string // each is a storage plugin of its own, so that the back-off of one does not slow another
+	plugins string    // directory of the binaries
+	binary  string    // of testdata/faulty
+	faulty  []string  // each is a storage plugin of its own, so that the back-off of one does not slow another
+	remote  string    // address of the plugin "remote"
+	server  *exec.Cmd // of the plugin "remote"
 }
 
 // pluginReport is what the console tells of a plugin.
 type pluginReport struct {
-	Name      string
-	PID       int
-	State     string
-	Restarts  int
-	LastError string `json:"last_error"`
+	Name            string
+	PID             int
+	State           string
+	Restarts        int
+	LastError       string `json:"last_error"`
+	BinaryChanged   bool   `json:"binary_changed"`
+	LogLinesDropped int    `json:"log_lines_dropped"`
 }
 
 const queueAge = "lockkeeper_plugin_queue_age_seconds"
@@ -43,19 +41,30 @@ const queueAge = "lockkeeper_plugin_queue_age_seconds"
 // spares is how many plugins there are whose only task is to be killed.
 const spares = 20
 
-func startFaultGateway(t *testing.T, faulty ...string) *faultGateway {
+func startFaultGateway(t *testing.T) *faultGateway {
 	t.Helper()
 	g := &faultGateway{
 		durable: &durable{addresses: freeAddresses(t), data: t.TempDir()},
-		pprof:   freeAddress(t), plugins: t.TempDir(), binary: filepath.Join(t.TempDir(), "faulty"), faulty: faulty,
+		pprof:   freeAddress(t), remote: freeAddress(t), plugins: t.TempDir(), binary: filepath.Join(t.TempDir(), "faulty"),
 	}
 	link(t, filepath.Join(needsPlugins(t), "storage-victoriametrics"), filepath.Join(g.plugins, "storage-victoriametrics"))
 	if out, err := exec.Command("go", "build", "-o", g.binary, "./testdata/faulty").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	processes := map[string]any{}
-	exporters, pipeline := map[string]any{}, []string{"plugin/metrics"}
-	for _, name := range append([]string{"healthy"}, faulty...) {
+	t.Cleanup(func() {
+		if g.server != nil {
+			_ = g.server.Process.Kill()
+			_ = g.server.Wait()
+		}
+	})
+	for _, f := range faults() {
+		if f.plugin != "victoriametrics" && f.plugin != "remote" {
+			g.faulty = append(g.faulty, f.plugin)
+		}
+	}
+	processes := map[string]any{"remote": map[string]any{"kind": "storage", "address": g.remote, "tls": map[string]any{"insecure": true}}}
+	exporters, pipeline := map[string]any{"plugin/remote": map[string]any{"plugin": "remote"}}, []string{"plugin/metrics", "plugin/remote"}
+	for _, name := range append([]string{"healthy"}, g.faulty...) {
 		link(t, g.binary, g.path(name))
 		processes[name] = map[string]any{"kind": "storage"}
 		exporters["plugin/"+name] = map[string]any{"plugin": name}
@@ -66,6 +75,7 @@ func startFaultGateway(t *testing.T, faulty ...string) *faultGateway {
 		link(t, g.binary, filepath.Join(g.plugins, "notification-"+name))
 		processes[name] = map[string]any{"kind": "notification"}
 	}
+	processes["leak"].(map[string]any)["memory_limit"] = "128MiB"
 	text, err := json.Marshal(map[string]any{
 		"exporters":  exporters,
 		"extensions": map[string]any{"plugins": map[string]any{"processes": processes}, "pprof": map[string]any{"endpoint": g.pprof}},
@@ -79,6 +89,21 @@ func startFaultGateway(t *testing.T, faulty ...string) *faultGateway {
 	}
 	g.configs = []string{"--config", g.config(t, g.plugins), "--config", writeFile(t, string(text))}
 	return g
+}
+
+// serve runs the plugin "remote".
+func (g *faultGateway) serve(t *testing.T) {
+	t.Helper()
+	cmd := exec.Command(g.binary, "--listen", g.remote)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	g.server = cmd
+	for deadline := time.Now().Add(time.Minute); !listening(g.remote); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the plugin at an address does not listen after a minute")
+		}
+	}
 }
 
 func link(t *testing.T, target, name string) {
@@ -179,78 +204,4 @@ func (g *faultGateway) send(t *testing.T, perSecond int) (stop func() int) {
 		}
 		return sent
 	}
-}
-
-// latency is the mean of the calls that a plugin had since this was last called with seen.
-func (g *faultGateway) latency(t *testing.T, name string, seen map[string][2]float64) time.Duration {
-	t.Helper()
-	const metric = "lockkeeper_plugin_call_duration_seconds"
-	label := fmt.Sprintf(`plugin="%s"`, name)
-	now := [2]float64{g.metric(t, metric+"_sum", label), g.metric(t, metric+"_count", label)}
-	before := seen[name]
-	seen[name] = now
-	if now[1] == before[1] {
-		return 0
-	}
-	return time.Duration((now[0] - before[0]) / (now[1] - before[1]) * float64(time.Second))
-}
-
-// metric is the sum of the gateway's own series of this name and with all of these labels.
-func (g *faultGateway) metric(t *testing.T, name string, labels ...string) (sum float64) {
-	t.Helper()
-	r, err := http.Get("http://" + g.self + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
-		line := lines.Text()
-		rest, found := strings.CutPrefix(line, name)
-		lacks := func(label string) bool { return !strings.Contains(rest, label) }
-		if found && strings.IndexAny(rest, "{ ") == 0 && !slices.ContainsFunc(labels, lacks) {
-			value, _ := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
-			sum += value
-		}
-	}
-	return sum
-}
-
-// footprint is what a gateway may not have more of after restarts.
-type footprint struct{ goroutines, files, children int }
-
-func (g *faultGateway) footprint(t *testing.T) footprint {
-	t.Helper()
-	pid := g.gateway.cmd.Process.Pid
-	r, err := http.Get("http://" + g.pprof + "/debug/pprof/goroutine?debug=1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	var f footprint
-	if _, err := fmt.Fscanf(r.Body, "goroutine profile: total %d", &f.goroutines); err != nil {
-		t.Fatal(err)
-	}
-	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.files, f.children = len(files), len(children(t, pid))
-	return f
-}
-
-// children are the processes that a process has started, zombies too.
-func children(t *testing.T, pid int) []string {
-	t.Helper()
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]bool{}
-	for _, thread := range threads {
-		text, _ := os.ReadFile(thread) // a thread may have ended meanwhile
-		for _, child := range strings.Fields(string(text)) {
-			all[child] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all))
 }
