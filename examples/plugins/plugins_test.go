@@ -118,7 +118,7 @@ func testAnswers(t *testing.T, binary string) {
 	f(answers(http.StatusRequestTimeout), group, codes.Unavailable, "408")
 	f(answers(http.StatusTooManyRequests), group, codes.Unavailable, "429")
 	f(answers(http.StatusServiceUnavailable), group, codes.Unavailable, "503")
-	f("http://127.0.0.1:1", group, codes.Unavailable, "refused")
+	f("http://127.0.0.1:1", group, codes.Unavailable, "the url does not answer")
 	f(answers(http.StatusOK), `{"alerts":7}`, codes.InvalidArgument, "webhook")
 	f(answers(http.StatusOK), `FIRING`, codes.InvalidArgument, "webhook")
 }

@@ -37,6 +37,8 @@ class Channel:
             if error.code >= 500 or error.code in (408, 429):
                 raise ConnectionError(f"the url answers {error.code}, which may pass") from None
             raise Permanent(f"the url answers {error.code}") from None
+        except OSError as error:
+            raise ConnectionError(f"the url does not answer: {getattr(error, 'reason', error)}") from None
 
     def health(self):
         """Raises nothing: whether the url answers is seen by notify."""
