@@ -18,8 +18,8 @@ import (
 
 // authority is a certificate authority that has signed a server's certificate and a client's.
 type authority struct {
-	ca, serverCert, serverKey string // names of PEM files
-	client                    *tls.Config
+	ca, serverCert, serverKey, clientCert, clientKey string // names of PEM files
+	client                                           *tls.Config
 }
 
 // flags are those of a server that takes calls from the client alone.
@@ -35,10 +35,6 @@ func newAuthority(t *testing.T) authority {
 	serverDER, serverKey := sign(t, server, root, rootKey)
 	client := &x509.Certificate{Subject: pkix.Name{CommonName: "gateway"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	clientDER, clientKey := sign(t, client, root, rootKey)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(serverKey)
-	if err != nil {
-		t.Fatal(err)
-	}
 	roots := x509.NewCertPool()
 	parsed, err := x509.ParseCertificate(rootDER)
 	if err != nil {
@@ -49,7 +45,9 @@ func newAuthority(t *testing.T) authority {
 	return authority{
 		ca:         write(t, directory, "ca.pem", "CERTIFICATE", rootDER),
 		serverCert: write(t, directory, "server.pem", "CERTIFICATE", serverDER),
-		serverKey:  write(t, directory, "server.key", "PRIVATE KEY", keyDER),
+		serverKey:  write(t, directory, "server.key", "PRIVATE KEY", encodeKey(t, serverKey)),
+		clientCert: write(t, directory, "client.pem", "CERTIFICATE", clientDER),
+		clientKey:  write(t, directory, "client.key", "PRIVATE KEY", encodeKey(t, clientKey)),
 		client: &tls.Config{
 			RootCAs: roots, Certificates: []tls.Certificate{{Certificate: [][]byte{clientDER}, PrivateKey: clientKey}}, MinVersion: tls.VersionTLS12,
 		},
@@ -73,6 +71,15 @@ func sign(t *testing.T, template, signer *x509.Certificate, signerKey *ecdsa.Pri
 		t.Fatal(err)
 	}
 	return der, key
+}
+
+func encodeKey(t *testing.T, key *ecdsa.PrivateKey) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }
 
 func write(t *testing.T, directory, name, kind string, der []byte) string {

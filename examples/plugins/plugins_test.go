@@ -4,6 +4,7 @@ package plugins
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -55,11 +56,34 @@ func testPlugin(t *testing.T, binary string) {
 		keys := newAuthority(t)
 		sdktest.Address(t, listen(t, binary, keys.flags()...), keys.client, config)
 	})
+	t.Run("lockkeeper plugin test", func(t *testing.T) { testCommand(t, binary, config) })
 	t.Run("what it sends", func(t *testing.T) { testSends(t, binary) })
 	t.Run("what it answers", func(t *testing.T) { testAnswers(t, binary) })
 	t.Run("configuration", func(t *testing.T) { testConfiguration(t, binary) })
 	t.Run("health while it is busy", func(t *testing.T) { testBusy(t, binary) })
 	t.Run("strangers", func(t *testing.T) { testStrangers(t, binary) })
+}
+
+// testCommand has the command check a server that takes calls from one client alone.
+func testCommand(t *testing.T, binary string, config map[string]any) {
+	const lockkeeper = "../../bin/lockkeeper"
+	if _, err := os.Stat(lockkeeper); err != nil {
+		skip(t, "plugins", lockkeeper+" is missing: make build")
+	}
+	settings, err := json.Marshal(config) // is YAML, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, settings, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys := newAuthority(t)
+	out, err := exec.CommandContext(t.Context(), lockkeeper, "plugin", "test", "--address", listen(t, binary, keys.flags()...),
+		"--ca-file", keys.ca, "--cert-file", keys.clientCert, "--key-file", keys.clientKey, "--config", file).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), " 0 failed") {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 func testSends(t *testing.T, binary string) {
@@ -120,6 +144,10 @@ func testAnswers(t *testing.T, binary string) {
 	f(answers(http.StatusServiceUnavailable), group, codes.Unavailable, "503")
 	f("http://127.0.0.1:1", group, codes.Unavailable, "the url does not answer")
 	f(answers(http.StatusOK), `{"alerts":7}`, codes.InvalidArgument, "webhook")
+	f(answers(http.StatusOK), `{"alerts":["x"]}`, codes.InvalidArgument, "webhook")
+	f(answers(http.StatusOK), `{"alerts":[],"commonLabels":"x"}`, codes.InvalidArgument, "webhook")
+	f(answers(http.StatusOK), `{"alerts":[],"commonAnnotations":{"summary":"half a \ud800 character"}}`, codes.OK, "")
+	f(answers(http.StatusOK), strings.Repeat("[", 100_000), codes.InvalidArgument, "webhook")
 	f(answers(http.StatusOK), `FIRING`, codes.InvalidArgument, "webhook")
 }
 

@@ -160,10 +160,12 @@ def complete(given, keys):
 
 
 def parse_group(raw):
-    """The group of alerts, as Alertmanager's webhook has it; alerts is a list of dicts."""
+    """The group of alerts, as Alertmanager's webhook has it. What it may lack is empty."""
     try:
         group = json.loads(raw)
         group["alerts"] = [dict(alert) for alert in group.get("alerts") or []]
+        for key in ("groupLabels", "commonLabels", "commonAnnotations"):
+            group[key] = dict(group.get(key) or {})
         return group
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise Permanent("the group is not what Alertmanager's webhook sends") from None

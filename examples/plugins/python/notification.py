@@ -58,8 +58,8 @@ def line(group):
     """The group in a line of at most 1,000 characters: `FIRING HighErrorRate: 2 firing, 1 resolved: 5 % of requests fail`."""
     alerts = group["alerts"]
     firing = sum(alert.get("status") == "firing" for alert in alerts)
-    name = (group.get("commonLabels") or {}).get("alertname", "alerts")
-    summary = (group.get("commonAnnotations") or {}).get("summary", "")
+    name = group["commonLabels"].get("alertname", "alerts")
+    summary = group["commonAnnotations"].get("summary", "")
     text = f"{str(group.get('status')).upper()} {name}: {firing} firing, {len(alerts) - firing} resolved: {summary}"
     printable = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(printable.split()).removesuffix(":")[:1000]
