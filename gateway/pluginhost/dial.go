@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,53 +28,78 @@ const (
 )
 
 // dial makes one connection, which is never replaced by another, and returns when the server has spoken HTTP/2. It sets
-// accepted when something at the address takes connections.
-func dial(ctx context.Context, address string, transport credentials.TransportCredentials, accepted *atomic.Bool, more []grpc.DialOption) (*grpc.ClientConn, error) {
+// accepted when something at the address takes connections. gRPC gets a connection that is open already: it has a line in
+// the log for each that it cannot open.
+func (r *remote) dial(ctx context.Context, transport credentials.TransportCredentials, accepted *atomic.Bool) (*grpc.ClientConn, error) {
+	raw, err := new(net.Dialer).DialContext(ctx, "tcp", r.address)
+	if err != nil {
+		return nil, cure(err)
+	}
+	accepted.Store(true)
+	secured, info, err := transport.ClientHandshake(ctx, cmp.Or(r.tls.ServerName, r.address), raw)
+	if err != nil {
+		_ = raw.Close()
+		return nil, cure(err)
+	}
 	var dialed atomic.Bool
-	conn, err := grpc.NewClient("passthrough:///"+address, append(append(sdk.DialOptions(), more...),
-		grpc.WithTransportCredentials(transport),
+	conn, err := grpc.NewClient("passthrough:///"+r.address, append(append(sdk.DialOptions(), r.secrets.dialOptions()...),
+		grpc.WithTransportCredentials(shaken{transport, secured, info}),
 		grpc.WithNoProxy(),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingDeadline}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(sdk.MaxMessageBytes), grpc.MaxCallSendMsgSize(sdk.MaxMessageBytes)),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
 			if dialed.Swap(true) {
 				return nil, errors.New("the connection was lost")
 			}
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-			if err == nil {
-				accepted.Store(true)
-			}
-			return conn, err
+			return raw, nil
 		}))...)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, secured.Close())
 	}
-	conn.Connect()
-	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
-		if state == connectivity.TransientFailure {
-			_, err = pluginv1.NewPluginClient(conn).Health(ctx, &pluginv1.HealthRequest{}) // fails with what is in the way
-			break
-		}
-		if !conn.WaitForStateChange(ctx, state) {
-			err = ctx.Err()
-			break
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(cure(plain(err).Error()), conn.Close())
+	if err := heard(ctx, conn); err != nil {
+		_, _ = conn.Close(), secured.Close() // fail when they are closed
+		return nil, cure(err)
 	}
 	return conn, nil
 }
 
-// cure makes a sentence of what gRPC says of a connection that failed, and adds what to do about it.
-func cure(text string) error {
-	text = strings.TrimPrefix(text, "connection error: desc = ")
+// shaken are credentials for a connection on which the handshake has been made.
+type shaken struct {
+	credentials.TransportCredentials
+	conn net.Conn
+	info credentials.AuthInfo
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (s shaken) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return s.conn, s.info, nil
+}
+
+// Clone implements credentials.TransportCredentials.
+func (s shaken) Clone() credentials.TransportCredentials { return s }
+
+// heard waits for the server's first word.
+func heard(ctx context.Context, conn *grpc.ClientConn) error {
+	conn.Connect()
+	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
+		if state == connectivity.TransientFailure {
+			_, err := pluginv1.NewPluginClient(conn).Health(ctx, &pluginv1.HealthRequest{}) // fails with what is in the way
+			return err
+		}
+		if !conn.WaitForStateChange(ctx, state) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// cure adds to why there is no connection what to do about it.
+func cure(err error) error {
+	text := strings.TrimPrefix(plain(err).Error(), "connection error: desc = ") // gRPC's own
 	if whole, err := strconv.Unquote(text); err == nil {
 		text = whole
 	}
-	for _, noise := range []string{"transport: ", "authentication handshake failed: ", "Error while dialing: ", "tls: failed to verify certificate: ", "x509: "} {
-		text = strings.TrimPrefix(text, noise)
-	}
+	text = strings.TrimPrefix(text, "tls: failed to verify certificate: x509: ")
 	for _, known := range [][2]string{
 		{"connection refused", "nothing listens there"},
 		{"no such host", "is the name right?"},

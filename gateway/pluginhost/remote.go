@@ -79,6 +79,7 @@ func (r *remote) transport(ctx context.Context) (credentials.TransportCredential
 func (r *remote) connect(ctx context.Context, transport credentials.TransportCredentials) (*grpc.ClientConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectDeadline)
 	defer cancel()
+	deadline, _ := ctx.Deadline()
 	type result struct {
 		conn *grpc.ClientConn
 		err  error
@@ -86,7 +87,7 @@ func (r *remote) connect(ctx context.Context, transport credentials.TransportCre
 	results := make(chan result)
 	var accepted atomic.Bool
 	begin := func() {
-		conn, err := dial(ctx, r.address, transport, &accepted, r.secrets.dialOptions())
+		conn, err := r.dial(ctx, transport, &accepted)
 		results <- result{conn, err}
 	}
 	tick := time.NewTicker(connectInterval)
@@ -97,7 +98,7 @@ func (r *remote) connect(ctx context.Context, transport credentials.TransportCre
 		case <-tick.C:
 			go begin()
 		case first := <-results:
-			if first.err != nil && ctx.Err() != nil {
+			if first.err != nil && !time.Now().Before(deadline) { // a dialer is over before its context
 				first.err = silence(accepted.Load())
 			}
 			cancel()

@@ -58,7 +58,9 @@ func TestServerThatIsAwayAtTheStart(t *testing.T) {
 	s := newServer(t, nil)
 	s.end()
 	f := newFixture(t, s.config()).start()
-	require.Equal(t, 1, f.logs.FilterMessage("still starting; the gateway goes on without it").Len())
+	f.until(10*time.Second, "a warning", func() bool {
+		return f.logs.FilterMessage("still starting; the gateway goes on without it").Len() == 1
+	})
 	err := f.notify()
 	require.Equal(t, codes.Unavailable, grpcstatus.Code(err))
 	require.ErrorContains(t, err, "connection refused: nothing listens there")
