@@ -165,14 +165,24 @@ func checkAlerts(ctx context.Context, s *session) error {
 	return errors.Join(wrong...)
 }
 
-// checkStartCancelled ends the call from the caller's side, as a gateway that reloads does, and begins it anew.
+// checkStartCancelled ends the call from the caller's side, as a gateway that reloads does, and begins it anew. Nothing is
+// asked of the source in the end.
 func checkStartCancelled(ctx context.Context, s *session) error {
 	for range 3 {
 		if err := within(ctx, 2*alertWithin, func(ctx context.Context) error { return startOne(ctx, s, s.life.conn) }); err != nil {
 			return fmt.Errorf("a Start after one whose caller went away: %s", told(err))
 		}
 	}
-	return healthy(ctx, s.life.conn)
+	for began := time.Now(); ; {
+		asked := s.source.asked.Load()
+		time.Sleep(quiet)
+		if s.source.asked.Load() == asked {
+			return healthy(ctx, s.life.conn)
+		}
+		if time.Since(began) > stopWithin {
+			return fmt.Errorf("its rules are still evaluated %v after the caller went away", stopWithin)
+		}
+	}
 }
 
 func checkSecondStart(ctx context.Context, s *session) error {

@@ -64,7 +64,7 @@ func dial(address string, config *tls.Config) (*grpc.ClientConn, error) {
 	if config != nil {
 		transport = credentials.NewTLS(config)
 	}
-	return grpc.NewClient(address, append(sdk.DialOptions(), grpc.WithTransportCredentials(transport))...)
+	return grpc.NewClient(address, append(sdk.DialOptions(), grpc.WithNoProxy(), grpc.WithTransportCredentials(transport))...)
 }
 
 // useAddress has the session ask the server at address, if it answers.

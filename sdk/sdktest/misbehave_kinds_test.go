@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -214,6 +215,19 @@ func TestCatchesAlerting(t *testing.T) {
 		}
 		return lasting(sdk.Alert{Labels: named, StartsAt: time.Now()})(ctx, s, send)
 	}, map[string]string{"a source that answers nonsense": "an error that is retryable: the source may come back"})
+	f("goes on without a caller", func(ctx context.Context, s sdk.Source, send func([]sdk.Alert) error) error {
+		go func() {
+			for t.Context().Err() == nil {
+				response, err := http.Get(s.QueryURL + "/api/v1/query?query=up")
+				if err != nil {
+					return
+				}
+				response.Body.Close()
+				time.Sleep(20 * time.Millisecond)
+			}
+		}()
+		return lasting(sdk.Alert{Labels: named, StartsAt: time.Now()})(ctx, s, send)
+	}, map[string]string{"a caller that goes away": "still evaluated 5s after"})
 	f("does not begin", func(context.Context, sdk.Source, func([]sdk.Alert) error) error {
 		return sdk.Permanent(errors.New("no rules"))
 	}, map[string]string{

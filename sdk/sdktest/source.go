@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +15,7 @@ import (
 // value 1. Remote write is taken and forgotten.
 type source struct {
 	url    string
+	asked  atomic.Int64 // queries so far
 	server *http.Server
 	served chan error
 }
@@ -28,20 +30,21 @@ func (s *session) sourceURL() (string, error) {
 		return "", err
 	}
 	answers := http.NewServeMux()
-	answers.HandleFunc("/api/v1/query", answerQuery)
-	answers.HandleFunc("/api/v1/write", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	answers.HandleFunc("/nonsense/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>not Prometheus</html>") })
 	s.source = &source{
 		url:    "http://" + listener.Addr().String(),
 		server: &http.Server{Handler: answers, ReadHeaderTimeout: answerWithin},
 		served: make(chan error, 1),
 	}
+	answers.HandleFunc("/api/v1/query", s.source.answer)
+	answers.HandleFunc("/api/v1/write", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	answers.HandleFunc("/nonsense/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>not Prometheus</html>") })
 	go func() { s.source.served <- s.source.server.Serve(listener) }()
 	return s.source.url, nil
 }
 
-// answerQuery has no history: a range, such as the one by which rules find their state again, is empty.
-func answerQuery(w http.ResponseWriter, r *http.Request) {
+// answer has no history: a range, such as the one by which rules find their state again, is empty.
+func (s *source) answer(w http.ResponseWriter, r *http.Request) {
+	s.asked.Add(1)
 	w.Header().Set("Content-Type", "application/json")
 	if strings.HasSuffix(strings.TrimSpace(r.FormValue("query")), "]") {
 		fmt.Fprint(w, `{"status":"success","data":{"resultType":"matrix","result":[]}}`)
