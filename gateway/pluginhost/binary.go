@@ -96,22 +96,3 @@ func sameFile(a, b fs.FileInfo) bool {
 	}
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
-
-// environment is what a plugin inherits: enough to find programs, files, time zone, proxies and certificate authorities,
-// and nothing that may hold a secret of the gateway or of another plugin.
-func environment() []string {
-	var env []string
-	for _, name := range environmentNames() {
-		if value, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+value)
-		}
-	}
-	return env
-}
-
-func environmentNames() []string {
-	return []string{
-		"PATH", "HOME", "TMPDIR", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR",
-		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-	}
-}

@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/config/configtls"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
 func TestConfigMistakesComeAllAtOnce(t *testing.T) {
@@ -95,7 +97,8 @@ func TestReadme(t *testing.T) {
 		Kind: "notification", Address: "acme.internal:7443", TLS: trust, Config: Settings{"channel": configopaque.String("on-call")},
 	})
 
-	for _, name := range environmentNames() {
+	for _, variable := range sdk.Environment() {
+		name, _, _ := strings.Cut(variable, "=")
 		require.Contains(t, string(readme), strings.ToUpper(name))
 	}
 }

@@ -104,7 +104,7 @@ func (l *launch) prepare(out *output) (*launched, error) {
 		GRPCDialOptions: append(append(sdk.DialOptions(), l.secrets.dialOptions()...), grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(sdk.MaxMessageBytes), grpc.MaxCallSendMsgSize(sdk.MaxMessageBytes))),
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			cmd.Env = slices.Concat(environment(), l.memory.environment(), []string{sdk.HostPipeEnv + "=3", clientCert}, spec.Env)
+			cmd.Env = slices.Concat(sdk.Environment(), l.memory.environment(), []string{sdk.HostPipeEnv + "=3", clientCert}, spec.Env)
 			return p.run, nil
 		},
 	})
