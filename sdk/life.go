@@ -78,12 +78,16 @@ func negotiate(gateway, oldest, newest uint32) (uint32, error) {
 	return min(gateway, newest), nil
 }
 
-// use calls f with the open plugin, which stays open until f returns.
+// use calls f with the open plugin, which stays open until f returns. Once Stop was called, it is refused at once.
 func (l *life[P]) use(f func(P) error) error {
+	stopped := status.Error(codes.Unavailable, "the plugin was stopped")
+	if l.ending.Err() != nil {
+		return stopped // the lock may be waited for until the last call has returned
+	}
 	l.calls.RLock()
 	defer l.calls.RUnlock()
-	if l.stopped {
-		return status.Error(codes.Unavailable, "the plugin was stopped")
+	if l.ending.Err() != nil {
+		return stopped
 	}
 	if !l.ready {
 		return status.Error(codes.FailedPrecondition, "the plugin is not configured yet")

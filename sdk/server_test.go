@@ -179,6 +179,16 @@ func TestStopWaitsForWrites(t *testing.T) {
 		_, err := pluginv1.NewPluginClient(conn).Stop(t.Context(), new(pluginv1.StopRequest))
 		stopped <- err
 	}()
+	// Meanwhile others are refused, and don't wait.
+	for {
+		_, err := pluginv1.NewPluginClient(conn).Health(t.Context(), new(pluginv1.HealthRequest))
+		if status.Code(err) == codes.Unavailable {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	close(release)
 	if err := errors.Join(<-written, <-stopped); err != nil {
 		t.Error(err)
