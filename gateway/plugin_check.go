@@ -143,6 +143,23 @@ func checkPlugin(ctx context.Context, target sdktest.Target, out io.Writer, asJS
 	} else if len(checks) > 0 {
 		fmt.Fprintf(out, "%d ok, %d failed, %d skipped in %s\n", counts["ok"], counts["failed"], counts["skipped"], time.Since(began).Round(time.Millisecond))
 	}
+	return curable(err, target.TLS != nil)
+}
+
+// curable adds the cure to errors of those who speak another TLS than the server at an address.
+func curable(err error, overTLS bool) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "unknown authority"):
+		return fmt.Errorf("%w: give the authority's certificate by --ca-file", err)
+	case strings.Contains(text, "does not look like a TLS handshake"):
+		return fmt.Errorf("%w: it is without TLS: give --insecure", err)
+	case strings.Contains(text, "server preface") && !overTLS:
+		return fmt.Errorf("%w: it may want TLS: leave --insecure away", err)
+	}
 	return err
 }
 

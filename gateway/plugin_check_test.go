@@ -95,8 +95,9 @@ func TestPluginTestOfAServer(t *testing.T) {
 	}
 	f(0, "skipped Stop: ", "--address", plain, "--insecure")
 	f(0, " ok, 0 failed, ", "--address", secure, "--ca-file", file)
-	f(1, "unknown authority", "--address", secure)
-	f(1, "TLS", "--address", plain, "--ca-file", file)
+	f(1, "give the authority's certificate by --ca-file", "--address", secure)
+	f(1, "it is without TLS: give --insecure", "--address", plain, "--ca-file", file)
+	f(1, "it may want TLS: leave --insecure away", "--address", secure, "--insecure")
 	f(1, "refused", "--address", freeAddress(t), "--insecure")
 }
 

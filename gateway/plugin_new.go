@@ -69,7 +69,7 @@ It needs nothing of Lockkeeper's but the SDK, and any module cache or proxy that
 			if err := p.write(directory); err != nil {
 				return err
 			}
-			return nextSteps(cmd.Context(), cmd.OutOrStdout(), &p, directory)
+			return nextSteps(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), &p, directory)
 		}),
 	}
 	cmd.Flags().StringVar(&directory, "dir", "", "`DIR` to write to, new or empty (default KIND-NAME)")
@@ -165,19 +165,26 @@ func (p *newPlugin) fill(file string) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// nextSteps makes the module tidy, if go is there, and says how to go on.
-func nextSteps(ctx context.Context, out io.Writer, p *newPlugin, directory string) error {
-	fmt.Fprintf(out, "%s has a plugin, kind %s. Its README.md says how to go on:\n\n  cd %s\n", directory, p.Kind, directory)
-	tidy := exec.CommandContext(ctx, "go", "mod", "tidy")
-	tidy.Dir = directory
-	said, err := tidy.CombinedOutput()
-	if errors.Is(err, exec.ErrNotFound) {
-		fmt.Fprintln(out, "  go mod tidy")
-		err = nil
+// nextSteps says how to go on, and makes the module tidy if go is there.
+func nextSteps(ctx context.Context, out, notes io.Writer, p *newPlugin, directory string) error {
+	_, err := exec.LookPath("go")
+	steps := []string{"cd " + shellWord(directory), "go mod tidy", "go test ./... && go build -o " + p.Binary + " .", "lockkeeper plugin test ./" + p.Binary + " --config test.yaml"}
+	if err == nil {
+		tidy := exec.CommandContext(ctx, "go", "mod", "tidy")
+		tidy.Dir, tidy.Stderr = directory, notes
+		if err := tidy.Run(); err != nil {
+			return fmt.Errorf("%s is written, but there `go mod tidy` failed: run it again when what it says is cured: %w", directory, err)
+		}
+		steps = slices.Delete(steps, 1, 2)
 	}
-	fmt.Fprintf(out, "  go test ./... && go build -o %s .\n  lockkeeper plugin test ./%s --config test.yaml\n", p.Binary, p.Binary)
-	if err != nil {
-		return fmt.Errorf("the files are written, but go mod tidy failed in %s: run it again when this is cured: %w\n%s", directory, err, bytes.TrimSpace(said))
+	_, err = fmt.Fprintf(out, "%s has a plugin, kind %s. Its README.md says how to go on:\n\n  %s\n", directory, p.Kind, strings.Join(steps, "\n  "))
+	return err
+}
+
+// shellWord is s as a shell reads it back.
+func shellWord(s string) string {
+	if !strings.ContainsAny(s, " \t\n\"'\\$`&|;<>()*?[]#~!{}") {
+		return s
 	}
-	return nil
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

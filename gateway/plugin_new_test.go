@@ -63,7 +63,7 @@ func TestPluginNewAlerting(t *testing.T) { buildAndTest(t, newPluginIn(t, "alert
 func newPluginIn(t *testing.T, kind string) (directory string) {
 	t.Helper()
 	directory = filepath.Join(t.TempDir(), "my plugin") // a space, as people have them
-	expectCall(t, 0, []string{"plugin", "new", kind, "acme", "--dir", directory, "--sdk", "../sdk"}, "cd "+directory+"\n", "go build -o "+kind+"-acme .\n")
+	expectCall(t, 0, []string{"plugin", "new", kind, "acme", "--dir", directory, "--sdk", "../sdk"}, "cd '"+directory+"'\n", "go build -o "+kind+"-acme .\n")
 	return directory
 }
 
@@ -165,6 +165,9 @@ func TestPluginNewMistakes(t *testing.T) {
 	f(2, "is not the SDK", "storage", "acme", "--sdk", "..")
 	f(2, "is no module path", "storage", "acme", "--sdk", "../sdk", "--module", "a b")
 	f(2, "is there and not empty: give another --dir", "storage", "acme", "--sdk", "../sdk", "--dir", there)
+	// A module that cannot be made tidy.
+	t.Setenv("GOFLAGS", "-nonsense")
+	f(1, "is written, but there `go mod tidy` failed", "storage", "acme", "--sdk", "../sdk", "--dir", t.TempDir())
 	f(1, "not a directory", "storage", "acme", "--sdk", "../sdk", "--dir", filepath.Join(there, "mine"))
 }
 
