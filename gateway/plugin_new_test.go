@@ -38,6 +38,10 @@ func TestPluginNewNotification(t *testing.T) {
 	gateway.expect(t, "Lockkeeper is ready.")
 
 	url := []string{"--url", "http://" + console}
+	wait(t, "the plugin, for which a gateway does not wait long", func() bool {
+		code, _, _ := call(t, append([]string{"plugin", "list"}, url...)...)
+		return code == 0
+	})
 	expectCall(t, 0, append([]string{"plugin", "list"}, url...), "acme  notification  running")
 	expectCall(t, 0, append([]string{"plugin", "send-test", "acme"}, url...), "acme sent the test notification in ")
 	if text := <-arrived; !strings.Contains(text, "[FIRING] LockkeeperTest") || !strings.Contains(text, "sent by me") {
