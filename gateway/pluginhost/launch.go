@@ -136,8 +136,9 @@ type laterError struct{ error }
 
 // explain makes one sentence of what went wrong at a start: a deadline, the end of the process or what the plugin answered.
 func (p *launched) explain(ctx context.Context, l *launch, err error, connecting bool) error {
-	broken := status.Code(err) == codes.Unavailable || status.Code(err) == codes.Canceled
-	if p.run.pid() != 0 && (connecting || broken) {
+	code := status.Code(err)
+	broken := code == codes.Unavailable || code == codes.Canceled
+	if p.run.pid() != 0 && (connecting || broken || code == codes.DeadlineExceeded) {
 		select { // a broken pipe is seen before the end of the process that broke it, and a call's deadline at the other end first
 		case <-p.run.exited:
 		case <-ctx.Done():

@@ -123,7 +123,7 @@ func silence(accepted bool) error {
 // explain tells what can be cured over there from what cannot.
 func (r *remote) explain(ctx context.Context, err error) error {
 	switch code := status.Code(err); {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case code == codes.DeadlineExceeded || errors.Is(ctx.Err(), context.DeadlineExceeded): // gRPC looks at the clock, and may be the first
 		return laterError{fmt.Errorf("%s did not finish Configure within plugins.start_timeout (%s)", r.address, r.timeout)}
 	case code == codes.Unavailable || code == codes.Canceled:
 		return laterError{fmt.Errorf("%s: %w", r.address, plain(err))}
