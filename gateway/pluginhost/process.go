@@ -88,9 +88,10 @@ func (v *verdict) give(err error) (first bool) {
 func (p *process) run(ctx context.Context) {
 	defer p.change(stateStopped, nil, nil)
 	goOn := time.AfterFunc(patience, func() {
-		if p.first.give(nil) {
+		p.first.once.Do(func() {
 			p.log.Warn("still starting; the gateway goes on without it", zap.Error(p.down()))
-		}
+			close(p.first.done)
+		})
 	})
 	defer goOn.Stop()
 	for failures := 0; ; failures++ {
