@@ -140,7 +140,8 @@ func TestFaultsOfPlugins(t *testing.T) {
 	}
 	stop := g.send(t, entriesRate)
 	seen := map[string][2]float64{}
-	time.Sleep(faultLasts)
+	wait(t, "the first requests in the storage", func() bool { return g.value(t, `sum(istio_requests_total)`) > 0 })
+	time.Sleep(faultLasts) // all series are known then
 	before := g.footprint(t)
 	g.latency(t, "healthy", seen)
 	g.latency(t, "victoriametrics", seen)

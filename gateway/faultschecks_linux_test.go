@@ -163,7 +163,6 @@ func (g *faultGateway) checkTold(t *testing.T) {
 		`lockkeeper_plugin_kills_total{plugin="leak",reason="memory"}`,
 		`lockkeeper_plugin_kills_total{plugin="hang",reason="hung"}`,
 		`lockkeeper_plugin_kills_total{plugin="deadlock",reason="hung"}`,
-		`lockkeeper_plugin_kills_total{plugin="remote",reason="hung"}`,
 		`lockkeeper_plugin_log_lines_dropped_total{plugin="flood"}`,
 		`max_over_time(lockkeeper_plugin_queue_age_seconds{plugin="hang"}[1h])`,
 		`sum(lockkeeper_plugin_calls_total{plugin="protocol",code="Unavailable"})`,

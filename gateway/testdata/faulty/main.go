@@ -57,6 +57,7 @@ func fault() string {
 // storage takes all and keeps nothing. Each call needs the lock.
 type storage struct {
 	sync.Mutex
+	leaked [][]byte
 }
 
 func open(context.Context, sdk.Config) (*sdk.Storage, error) {
@@ -76,7 +77,6 @@ func (s *storage) work() error {
 
 // fail does what goes wrong in a plugin that runs.
 func (s *storage) fail() {
-	var leaked [][]byte
 	for ; ; time.Sleep(pause) {
 		switch fault() {
 		case "crash":
@@ -93,7 +93,7 @@ func (s *storage) fail() {
 			for i := 0; i < len(block); i += 4096 {
 				block[i] = 1
 			}
-			leaked = append(leaked, block)
+			s.leaked = append(s.leaked, block)
 		}
 	}
 }
