@@ -2,9 +2,11 @@ package sdk
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	pluginv1 "github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1"
@@ -24,6 +26,8 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.UnaryInterceptor(recoverPanic),
 		grpc.StreamInterceptor(recoverStreamPanic),
 		grpc.MaxRecvMsgSize(MaxMessageBytes),
+		// The gateway asks whether a peer that is silent for 30 s is still there.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second}),
 		grpc.InitialWindowSize(windowBytes),
 		grpc.InitialConnWindowSize(windowBytes),
 		grpc.ReadBufferSize(bufferBytes),

@@ -18,7 +18,8 @@ import (
 
 const (
 	redacted    = "[REDACTED]"
-	secretBytes = 6 // shorter values are in too many innocent words
+	secretBytes = 6  // shorter values are in too many innocent words
+	keyBytes    = 20 // of a part of a URL's path that is likely a key, as chats have them in the URLs of their hooks
 )
 
 // secrets are the strings of a plugin's configuration that are kept out of all that the plugin says, in every form in which
@@ -92,6 +93,11 @@ func collectURL(text string, secret bool, found func(string)) {
 	}
 	if secret {
 		found(address.EscapedPath())
+	}
+	for segment := range strings.SplitSeq(address.EscapedPath(), "/") {
+		if len(segment) >= keyBytes {
+			found(segment)
+		}
 	}
 	if address.User != nil {
 		found(address.User.String())

@@ -39,6 +39,7 @@ func TestSecrets(t *testing.T) {
 	f(`url: 'https://bob:hunter2@h/p?sig=0123456'`, "https://h/p hunter2 0123456", "https://h/p [REDACTED] [REDACTED]")
 	f(`url: 'https://bob:hunter2@h/p?sig=0123456'`, `Post "https://bob:hunter2@h/p?sig=0123456"`, `Post "https://[REDACTED]@h/p?[REDACTED]"`)
 	f(`url: 'https://h/p'`, "https://h/p", "https://h/p")
+	f(`url: 'https://h/services/T0/XXXXxxxxXXXXxxxx0123'`, "POST /services/T0/XXXXxxxxXXXXxxxx0123", "POST /services/T0/[REDACTED]")
 	f(`webhook: 'https://h/services/T0/B0'`, "POST /services/T0/B0", "POST [REDACTED]")
 }
 
