@@ -104,38 +104,40 @@ func children(t *testing.T, pid int) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// checkStored waits until VictoriaMetrics has all that was sent, and holds that it has no more.
-func (g *faultGateway) checkStored(t *testing.T, sent int) {
+// checkStored waits until VictoriaMetrics has all that was sent, and holds that it has no more and never had.
+func (g *faultGateway) checkStored(t *testing.T) {
 	t.Helper()
 	const query = `sum(istio_requests_total)`
-	wait(t, fmt.Sprintf("%d requests in the storage", sent), func() bool { return g.value(t, query) >= float64(sent) })
+	sent := float64(g.sent)
+	wait(t, fmt.Sprintf("%v requests in the storage", sent), func() bool { return g.value(t, query) >= sent })
 	time.Sleep(faultLasts)
-	if got := g.value(t, query); got != float64(sent) {
-		t.Errorf("%v requests in the storage, want %d", got, sent)
+	for query, want := range map[string]float64{query: sent, `sum(increase(istio_requests_total[1h]))`: sent, `sum(resets(istio_requests_total[1h]))`: 0} {
+		if got := g.value(t, query); got != want {
+			t.Errorf("%s: %v, want %v", query, got, want)
+		}
 	}
-	t.Logf("%d requests sent, all stored", sent)
+	t.Logf("%v requests sent, all stored", sent)
 }
 
-// checkDelivered waits until every storage plugin has got the same.
+// checkDelivered waits until every storage plugin has got the same, but for the one with the queue that was full.
 func (g *faultGateway) checkDelivered(t *testing.T) {
 	t.Helper()
-	const sent = "otelcol_exporter_sent_metric_points"
+	const delivered, failed = "otelcol_exporter_sent_metric_points", "otelcol_exporter_send_failed_metric_points"
 	exporters := append([]string{"remote", "healthy"}, g.faulty...)
 	wait(t, "all queues to be empty", func() bool {
-		want := g.metric(t, sent, `exporter="plugin/metrics"`)
+		want := g.metric(t, delivered, `exporter="plugin/metrics"`)
 		for _, name := range exporters {
-			if g.metric(t, sent, `exporter="plugin/`+name+`"`) != want || g.metric(t, queueAge, `plugin="`+name+`"`) != 0 {
+			got := g.metric(t, delivered, `exporter="plugin/`+name+`"`)
+			if name != "full" && got != want || g.metric(t, queueAge, `plugin="`+name+`"`) != 0 {
 				return false
 			}
 		}
 		return true
 	})
-	for _, lost := range []string{"otelcol_exporter_send_failed_metric_points", "otelcol_exporter_enqueue_failed_metric_points"} {
-		if n := g.metric(t, lost); n != 0 {
-			t.Errorf("%s: %v", lost, n)
-		}
+	if lost := g.metric(t, failed) + g.metric(t, refused) - g.metric(t, refused, `exporter="plugin/full"`); lost != 0 {
+		t.Errorf("%v data points lost", lost)
 	}
-	t.Logf("%v data points, delivered to each of %d plugins", g.metric(t, sent, `exporter="plugin/metrics"`), len(exporters)+1)
+	t.Logf("%v data points, delivered to each of %d plugins", g.metric(t, delivered, `exporter="plugin/metrics"`), len(exporters)+1)
 }
 
 // checkFootprint waits until the gateway has no more than before; connections of this test come and go.

@@ -23,6 +23,7 @@ type faultGateway struct {
 	faulty  []string  // each is a storage plugin of its own, so that the back-off of one does not slow another
 	remote  string    // address of the plugin "remote"
 	server  *exec.Cmd // of the plugin "remote"
+	sent    int       // entries of access logs
 }
 
 // pluginReport is what the console tells of a plugin.
@@ -76,6 +77,7 @@ func startFaultGateway(t *testing.T) *faultGateway {
 		processes[name] = map[string]any{"kind": "notification"}
 	}
 	processes["leak"].(map[string]any)["memory_limit"] = "128MiB"
+	exporters["plugin/full"] = map[string]any{"plugin": "full", "sending_queue": map[string]any{"sizer": "requests", "queue_size": 5}}
 	text, err := json.Marshal(map[string]any{
 		"exporters":  exporters,
 		"extensions": map[string]any{"plugins": map[string]any{"processes": processes}, "pprof": map[string]any{"endpoint": g.pprof}},
@@ -177,10 +179,10 @@ func (g *faultGateway) untilAged(t *testing.T, name string) {
 	wait(t, "its queue to age", func() bool { return g.metric(t, queueAge, `plugin="`+name+`"`) > 1 })
 }
 
-// send sends access logs at a steady rate until the returned func is called, which tells how many entries it were.
-func (g *faultGateway) send(t *testing.T, perSecond int) (stop func() int) {
+// send sends the access logs of a stream at a steady rate until the returned func is called.
+func (g *faultGateway) send(t *testing.T, stream, perSecond int) (stop func()) {
 	t.Helper()
-	s, err := (&loadSpec{Target: g.sink, Streams: 1, Messages: 16, Rate: perSecond}).sender(1)
+	s, err := (&loadSpec{Target: g.sink, Streams: 1, Messages: 16, Rate: perSecond}).sender(stream)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,14 +196,13 @@ func (g *faultGateway) send(t *testing.T, perSecond int) (stop func() int) {
 		}
 		failed <- err
 	}()
-	return func() (sent int) {
+	return func() {
 		cancel()
 		if err := errors.Join(<-failed, s.stream.CloseSend()); err != nil {
 			t.Fatal(err)
 		}
 		for i := range s.next {
-			sent += s.entries[i%len(s.entries)]
+			g.sent += s.entries[i%len(s.entries)]
 		}
-		return sent
 	}
 }
