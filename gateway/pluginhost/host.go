@@ -167,18 +167,30 @@ func (h *host) Conn(plugin string) (grpc.ClientConnInterface, error) {
 // the first storage plugin by name that has such an API.
 func (h *host) QueryURL(plugin string) (string, error) {
 	if plugin == "" {
-		for _, name := range h.names() {
-			if p := h.processes[name]; p.kind == "storage" && p.report().QueryURL != "" {
-				return p.runningQueryURL()
-			}
-		}
-		return "", errors.New("no storage plugin has a query API")
+		return h.firstQueryURL()
 	}
 	p, ok := h.processes[plugin]
 	if !ok {
 		return "", h.unknown(plugin)
 	}
 	return p.runningQueryURL()
+}
+
+func (h *host) firstQueryURL() (string, error) {
+	none := errors.New("no storage plugin has a query API")
+	for _, name := range h.names() {
+		p := h.processes[name]
+		if p.kind != "storage" {
+			continue
+		}
+		if p.report().QueryURL != "" {
+			return p.runningQueryURL()
+		}
+		if _, err := p.current(); err != nil { // it may have one: it has never run yet
+			none = err
+		}
+	}
+	return "", none
 }
 
 func (h *host) unknown(plugin string) error {

@@ -251,3 +251,20 @@ func TestOutputIsLogged(t *testing.T) {
 	require.Equal(t, zap.InfoLevel, f.logs.FilterMessage("hello from stdout").All()[0].Level)
 	require.Equal(t, 1, f.logs.FilterMessage("hello from descriptor 1").Len())
 }
+
+func TestNoQueryURL(t *testing.T) {
+	f := func(want string, processes ...*process) {
+		t.Helper()
+		h := &host{processes: map[string]*process{}}
+		for _, p := range processes {
+			p.journal = &journal{}
+			h.processes[p.name] = p
+		}
+		_, err := h.QueryURL("")
+		require.EqualError(t, err, want)
+	}
+	f("no storage plugin has a query API")
+	f("no storage plugin has a query API", &process{name: "a", kind: "notification"}, &process{name: "b", kind: "storage", inst: &instance{}})
+	// one that has never run may have one
+	f("plugin a is starting", &process{name: "a", kind: "storage", state: stateStarting})
+}
