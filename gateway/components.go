@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
 	"go.opentelemetry.io/collector/service/telemetry/otelconftelemetry"
 
+	"github.com/lockkeeper/lockkeeper/gateway/alerting"
 	"github.com/lockkeeper/lockkeeper/gateway/console"
 	"github.com/lockkeeper/lockkeeper/gateway/envoy"
 	"github.com/lockkeeper/lockkeeper/gateway/pluginhost"
@@ -50,6 +51,7 @@ func components() (otelcol.Factories, error) {
 		storage.NewFactory(),
 	)
 	extensions, extensionsErr := otelcol.MakeFactoryMap[extension.Factory](
+		alerting.NewFactory(),
 		bearertokenauthextension.NewFactory(),
 		console.NewFactory(),
 		filestorage.NewFactory(),

@@ -1,0 +1,184 @@
+package alerting
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/alertmanager/eventrecorder"
+	"github.com/prometheus/alertmanager/featurecontrol"
+	"github.com/prometheus/alertmanager/nflog"
+	"github.com/prometheus/alertmanager/nflog/nflogpb"
+	"github.com/prometheus/alertmanager/notify"
+	"github.com/prometheus/alertmanager/provider/mem"
+	"github.com/prometheus/alertmanager/silence"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
+	"go.uber.org/zap"
+)
+
+const (
+	retention    = 120 * time.Hour  // of silences that are over and of what was told of, as Alertmanager has it
+	stateGC      = 15 * time.Minute // how often these are looked through
+	alertsGC     = time.Minute      // how often alerts that are over are dropped
+	diskPatience = 10 * time.Second // how long a line of the notification log may take
+)
+
+// state is what outlives the gateway: silences, what was told of, and the alerts. Each has a journal.
+type state struct {
+	silences *silence.Silences
+	silencer *silence.Silencer
+	told     *notificationLog
+	intake   *intake
+
+	silenced *journal
+	alerts   *mem.Alerts
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+}
+
+// openState reads the data directory. What cannot be read there is put aside: alerting without a past is better than none.
+func (a *alerting) openState(resolveTimeout time.Duration) (*state, error) {
+	if err := os.MkdirAll(a.cfg.DataDirectory, 0o700); err != nil {
+		return nil, fmt.Errorf("data_directory: %w", err)
+	}
+	silences := func(past io.Reader, metrics prometheus.Registerer) (*silence.Silences, error) {
+		return silence.New(silence.Options{SnapshotReader: past, Retention: retention, Logger: a.slog, Metrics: metrics})
+	}
+	told := func(past io.Reader, metrics prometheus.Registerer) (*nflog.Log, error) {
+		return nflog.New(nflog.Options{SnapshotReader: past, Retention: retention, Logger: a.slog, Metrics: metrics})
+	}
+	pastSilences, err1 := past(a, "silences", func(r []byte) error { return second(silences(bytes.NewReader(r), prometheus.NewRegistry())) })
+	pastTold, err2 := past(a, "nflog", func(r []byte) error { return second(told(bytes.NewReader(r), prometheus.NewRegistry())) })
+	pastAlerts, err3 := past(a, "alerts", func(r []byte) error { return second(decodeAlerts(r)) })
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, fmt.Errorf("data_directory: %w", err)
+	}
+	s := &state{}
+	var err error
+	if s.silences, err = silences(bytes.NewReader(pastSilences), a.registry); err != nil {
+		return nil, err
+	}
+	s.told = &notificationLog{}
+	if s.told.log, err = told(bytes.NewReader(pastTold), a.registry); err != nil {
+		return nil, err
+	}
+	s.silencer = silence.NewSilencer(s.silences, a.slog, eventrecorder.Recorder{})
+	s.alerts, err = mem.NewAlerts(context.Background(), alertsGC, 0, s.silencer, a.slog, eventrecorder.Recorder{}, a.registry, featurecontrol.NoopFlags{})
+	if err != nil {
+		return nil, err
+	}
+	s.intake = &intake{Alerts: s.alerts, metrics: a.metrics, most: a.cfg.MaxAlerts, known: map[model.Fingerprint]*remembered{}}
+	if err := s.openJournals(a); err != nil {
+		return nil, errors.Join(fmt.Errorf("data_directory: %w", err), s.close())
+	}
+	known, _ := decodeAlerts(pastAlerts) // read before without an error
+	return s, s.intake.restore(context.Background(), known, resolveTimeout)
+}
+
+// past reads a journal whose records take can read, else none of it.
+func past(a *alerting, name string, take func(records []byte) error) ([]byte, error) {
+	path := filepath.Join(a.cfg.DataDirectory, name)
+	records, damaged, err := readJournal(path)
+	if err != nil {
+		return nil, err
+	}
+	unreadable := take(records)
+	if unreadable != nil {
+		records, damaged = nil, true
+		err = os.Rename(path, path+damagedSuffix)
+	}
+	if damaged {
+		a.metrics.damaged(name)
+		a.log.Error("what alerting kept is damaged: going on with what can be read of it",
+			zap.String("kept_as", path+damagedSuffix), zap.Error(unreadable))
+	}
+	return records, err
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// openJournals starts to write.
+func (s *state) openJournals(a *alerting) (err error) {
+	open := func(name string, snapshot func(io.Writer) (int64, error)) *journal {
+		failed := func(err error) {
+			a.metrics.unwritten(name)
+			a.log.Error("what alerting must keep is not on disk, trying again", zap.Error(err))
+		}
+		j, e := openJournal(filepath.Join(a.cfg.DataDirectory, name), snapshot, failed)
+		err = errors.Join(err, e)
+		return j
+	}
+	s.silenced = open("silences", s.silences.Snapshot)
+	s.told.journal = open("nflog", s.told.log.Snapshot)
+	s.intake.journal = open("alerts", s.intake.snapshot)
+	if err != nil {
+		return err
+	}
+	s.silences.SetBroadcast(s.silenced.append)
+	s.told.log.SetBroadcast(s.told.journal.append)
+	running, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	for _, j := range []*journal{s.silenced, s.told.journal, s.intake.journal} {
+		s.running.Go(func() { j.run(running) })
+	}
+	s.running.Go(func() { s.silences.Maintenance(stateGC, "", running.Done(), nil) })
+	s.running.Go(func() { s.told.log.Maintenance(stateGC, "", running.Done(), nil) })
+	s.running.Go(func() {
+		every(running, alertsGC, s.intake.sweep)
+	})
+	return nil
+}
+
+// close writes what is left.
+func (s *state) close() error {
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.running.Wait()
+	s.alerts.Close()
+	return nil
+}
+
+// every calls do at an interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			do()
+		}
+	}
+}
+
+// notificationLog is Alertmanager's; each line is on disk before the next notification of its group.
+type notificationLog struct {
+	log     *nflog.Log
+	journal *journal
+}
+
+var _ notify.NotificationLog = (*notificationLog)(nil)
+
+// Log implements notify.NotificationLog.
+func (l *notificationLog) Log(r *nflogpb.Receiver, group string, firing, resolved []uint64, store *nflog.Store, expiry time.Duration) error {
+	if err := l.log.Log(r, group, firing, resolved, store, expiry); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), diskPatience)
+	defer cancel()
+	return l.journal.sync(ctx)
+}
+
+// Query implements notify.NotificationLog.
+func (l *notificationLog) Query(params ...nflog.QueryParam) ([]*nflogpb.Entry, error) {
+	return l.log.Query(params...)
+}
