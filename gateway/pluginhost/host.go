@@ -26,6 +26,7 @@ type host struct {
 	log     *zap.Logger
 	metrics *metrics
 	readers *readers
+	outages outages
 
 	processes map[string]*process // complete before Start returns, then only read
 	sockets   sockets
