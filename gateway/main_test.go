@@ -19,8 +19,15 @@ import (
 const mainEnv = "LOCKKEEPER_TEST_MAIN"
 
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == fixture {
+	switch filepath.Base(os.Args[0]) {
+	case fixture:
 		sdk.ServeNotification(openFixture)
+		return
+	case chatPlugin:
+		sdk.ServeNotification(openChat)
+		return
+	case rulesPlugin:
+		sdk.ServeAlerting(openRules)
 		return
 	}
 	if os.Getenv(mainEnv) != "" {
