@@ -106,7 +106,11 @@ func (f *file) takePlugins(document *yaml.Node) error {
 		if name == nil {
 			continue // Alertmanager says so
 		}
-		for _, node := range resolved(configs).Content {
+		if configs = resolved(configs); configs.Kind != yaml.SequenceNode {
+			errs = append(errs, fmt.Errorf("line %d: plugin_configs: must be a list of entries like {plugin: name}", configs.Line))
+			continue
+		}
+		for _, node := range configs.Content {
 			c, err := parsePlugin(resolved(node))
 			errs = append(errs, err)
 			f.plugins[name.Value] = append(f.plugins[name.Value], c)
