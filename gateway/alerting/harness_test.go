@@ -21,6 +21,9 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -177,7 +180,9 @@ type gateway struct {
 	console   *console
 	part      *part
 	telemetry *componenttest.Telemetry
+	log       *observer.ObservedLogs
 	cfg       *Config
+	alerting  *alerting // since start
 }
 
 func newGateway(t *testing.T, text string, plugins map[string]*plugin) *gateway {
@@ -204,8 +209,13 @@ func (g *gateway) start(t *testing.T) (stop func()) {
 func (g *gateway) try(t *testing.T) (*alerting, error) {
 	t.Helper()
 	require.NoError(t, g.cfg.Validate())
-	a, err := newAlerting(g.cfg, g.telemetry.NewTelemetrySettings())
+	set := g.telemetry.NewTelemetrySettings()
+	var core zapcore.Core
+	core, g.log = observer.New(zapcore.InfoLevel)
+	set.Logger = zap.New(core)
+	a, err := newAlerting(g.cfg, set)
 	require.NoError(t, err)
+	g.alerting = a
 	g.console = &console{ServeMux: http.NewServeMux()}
 	return a, a.Start(t.Context(), testHost{
 		component.MustNewID("plugins"): g.plugins, component.MustNewID("console"): g.console, component.MustNewID("part"): g.part,
