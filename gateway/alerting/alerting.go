@@ -50,6 +50,8 @@ type alerting struct {
 	slog    *slog.Logger
 	metrics *metrics
 
+	lookEvery time.Duration // at config_file
+
 	plugins    plugins
 	external   *url.URL
 	registry   *prometheus.Registry // Alertmanager's own metrics
@@ -70,7 +72,9 @@ func newAlerting(cfg *Config, set component.TelemetrySettings) (*alerting, error
 	if err != nil {
 		return nil, err
 	}
-	return &alerting{cfg: cfg, log: set.Logger, slog: slog.New(zapslog.NewHandler(set.Logger.Core())), metrics: m}, nil
+	return &alerting{
+		cfg: cfg, log: set.Logger, slog: slog.New(zapslog.NewHandler(set.Logger.Core())), metrics: m, lookEvery: followInterval,
+	}, nil
 }
 
 // Dependencies implements extensioncapabilities.Dependent: plugins run before anything is to be told, and until nothing is any more.
@@ -125,12 +129,12 @@ func (a *alerting) start(host component.Host) error {
 	}
 	running, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
+	a.metrics.begin(a.plugins.Plugins("alerting"))
 	for _, name := range a.plugins.Plugins("alerting") {
-		a.metrics.evaluating(name, false)
 		a.running.Go(func() { a.evaluate(running, name) })
 	}
 	a.running.Go(func() { a.watch(running, parts) })
-	a.running.Go(func() { a.follow(running, p.file) })
+	a.running.Go(func() { a.follow(running) })
 	return nil
 }
 

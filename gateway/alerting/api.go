@@ -45,7 +45,7 @@ func (a *alerting) shownGroups(ctx context.Context, route func(*dispatch.Route) 
 
 // resolveTimeout is when an alert that came without an end is over.
 func (a *alerting) resolveTimeout() time.Duration {
-	return time.Duration(a.at.Load().file.Global.ResolveTimeout)
+	return time.Duration(a.at.Load().plan.file.Global.ResolveTimeout)
 }
 
 // keeping answers that something was done when it is on disk.

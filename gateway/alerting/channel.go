@@ -33,13 +33,26 @@ type channel struct {
 	templates *template.Template
 	log       *slog.Logger
 	slots     chan struct{} // callsAtOnce
+	receiver  string
+	limiter   *limiter
 
 	mu       sync.Mutex
 	earliest time.Time // before which the plugin has asked not to be called
 }
 
-func newChannel(config pluginConfig, plugin pluginv1.NotificationClient, templates *template.Template, log *slog.Logger) *channel {
-	return &channel{config: config, plugin: plugin, templates: templates, log: log, slots: make(chan struct{}, callsAtOnce)}
+func newChannel(receiver string, config pluginConfig, plugin pluginv1.NotificationClient, templates *template.Template, log *slog.Logger) *channel {
+	return &channel{
+		config: config, plugin: plugin, templates: templates, log: log, slots: make(chan struct{}, callsAtOnce),
+		receiver: receiver, limiter: newLimiter(config.RateLimit),
+	}
+}
+
+// Alerts implements watched.
+func (c *channel) Alerts() []sdk.Alert {
+	if a := c.limiter.alert(c.receiver, c.config.Plugin); a != nil {
+		return []sdk.Alert{*a}
+	}
+	return nil
 }
 
 // Notify implements notify.Notifier.
@@ -53,6 +66,9 @@ func (c *channel) Notify(ctx context.Context, alerts ...*alert.Alert) (retry boo
 	}
 	if err := c.wait(ctx); err != nil {
 		return true, err
+	}
+	if err := c.limiter.admit(alerts); err != nil {
+		return false, notify.NewErrorWithReason(notify.RateLimitedReason, err)
 	}
 	group, err := c.group(ctx, alerts)
 	if err != nil {

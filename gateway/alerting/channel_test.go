@@ -2,11 +2,15 @@ package alerting
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/alertmanager/alert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -124,4 +128,48 @@ func TestDefaultFile(t *testing.T) {
 	g.cfg.ConfigFile = ""
 	g.start(t)
 	require.JSONEq(t, `[{"name":"default","labels":{"name":"default"}}]`, g.ask(http.MethodGet, "/api/v2/receivers", "").Body.String())
+}
+
+// A storm is told of as far as the limit lets it, and that there is more is told as an alert of its own.
+func TestRateLimit(t *testing.T) {
+	chat := serve(t, "notification")
+	g := newGateway(t, strings.Replace(quick, "plugin: chat", "plugin: chat, rate_limit: 2/h", 1), map[string]*plugin{"chat": chat})
+	g.start(t)
+	for n := range 5 {
+		g.post(t, fmt.Sprintf(`[{"labels":{"alertname":"Storm%d"}}]`, n))
+	}
+	told := map[string]int{}
+	for told["NotificationsSuppressed"] == 0 {
+		group := chat.next(t)
+		told[group.GroupLabels["alertname"]]++
+		if group.GroupLabels["alertname"] == "NotificationsSuppressed" {
+			require.Regexp(t, `^[0-9]+ notifications suppressed$`, group.CommonAnnotations["summary"])
+			require.Equal(t, map[string]string{"alertname": "NotificationsSuppressed", "receiver": "team", "plugin": "chat", "severity": "warning"}, group.CommonLabels)
+		}
+	}
+	require.Len(t, told, 3)
+	require.Contains(t, g.ask(http.MethodGet, "/metrics", "").Body.String(),
+		`alertmanager_notifications_failed_total{integration="plugin/chat",reason="rateLimited"}`)
+}
+
+func TestLimiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(rateLimit{"2/m", 2, time.Minute})
+		group := []*alert.Alert{firing("One")}
+		require.NoError(t, l.admit(group))
+		require.NoError(t, l.admit(group))
+		require.Nil(t, l.alert("team", "chat"))
+		require.ErrorContains(t, l.admit(group), "more than 2/m notifications")
+		require.ErrorContains(t, l.admit(group), "next group interval")
+		require.Equal(t, "2 notifications suppressed", l.alert("team", "chat").Annotations["summary"])
+		require.NoError(t, l.admit([]*alert.Alert{firing(suppressedAlert)}))
+		time.Sleep(30 * time.Second)
+		require.NoError(t, l.admit(group))
+		require.Error(t, l.admit(group))
+		time.Sleep(suppressedQuiet)
+		require.Equal(t, "3 notifications suppressed", l.alert("team", "chat").Annotations["summary"])
+		time.Sleep(time.Second)
+		require.Nil(t, l.alert("team", "chat"))
+		require.NoError(t, newLimiter(rateLimit{}).admit(group))
+	})
 }

@@ -28,8 +28,10 @@ const groupSweep = 30 * time.Second
 // plan is what a file says, made ready. Making it changes nothing, so that a file that cannot be used leaves the last good one at work.
 type plan struct {
 	file      *file
+	content   []byte // of the file and its templates, as it was read or before
 	routes    *dispatch.Route
 	receivers map[string][]notify.Integration
+	channels  []watched
 	intervals *timeinterval.Intervener
 	templates *template.Template
 }
@@ -38,13 +40,14 @@ type plan struct {
 type connect func(plugin string) (grpc.ClientConnInterface, error)
 
 func newPlan(f *file, external *url.URL, conn connect, log *slog.Logger) (*plan, error) {
+	read := content(f.text, f.Templates)
 	templates, err := template.FromGlobs(f.Templates)
 	if err != nil {
 		return nil, fmt.Errorf("%s: templates: %w", f.name, err)
 	}
 	templates.ExternalURL = external
 	p := &plan{
-		file: f, routes: dispatch.NewRoute(f.Route, nil), receivers: map[string][]notify.Integration{}, templates: templates,
+		file: f, content: read, routes: dispatch.NewRoute(f.Route, nil), receivers: map[string][]notify.Integration{}, templates: templates,
 	}
 	for _, r := range f.Receivers {
 		integrations, err := receiver.BuildReceiverIntegrations(r, templates, log)
@@ -57,10 +60,11 @@ func newPlan(f *file, external *url.URL, conn connect, log *slog.Logger) (*plan,
 			if err != nil {
 				return nil, fmt.Errorf("%s:%d: %w", f.name, c.line, err)
 			}
-			channel := newChannel(c, pluginv1.NewNotificationClient(to), templates, log)
+			channel := newChannel(r.Name, c, pluginv1.NewNotificationClient(to), templates, log)
 			// The name and the number tell the notification log which channel it was: they do not change when others come and go.
 			integrations = append(integrations, notify.NewIntegration(channel, c, "plugin/"+c.Plugin, seen[c.Plugin], r.Name))
 			seen[c.Plugin]++
+			p.channels = append(p.channels, channel)
 		}
 		p.receivers[r.Name] = integrations
 	}
@@ -77,7 +81,7 @@ func newPlan(f *file, external *url.URL, conn connect, log *slog.Logger) (*plan,
 
 // delivery is a plan at work: alerts are inhibited, grouped and told of.
 type delivery struct {
-	file       *file
+	plan       *plan
 	inhibitor  *inhibit.Inhibitor
 	dispatcher *dispatch.Dispatcher
 
@@ -91,7 +95,7 @@ func (a *alerting) deliver(p *plan) {
 		d.stop()
 	}
 	s := a.state
-	d := &delivery{file: p.file, inhibitor: inhibit.NewInhibitor(s.intake, p.file.InhibitRules, a.slog, eventrecorder.Recorder{})}
+	d := &delivery{plan: p, inhibitor: inhibit.NewInhibitor(s.intake, p.file.InhibitRules, a.slog, eventrecorder.Recorder{})}
 	at := func() time.Duration { return 0 } // one gateway waits for no other
 	pipeline := a.pipelines.New(p.receivers, at, d.inhibitor, s.silencer, p.intervals, a.groups, s.told, nil)
 	d.dispatcher = dispatch.NewDispatcher(s.intake, p.routes, d.remembering(s.intake, pipeline), a.groups, atLeast, groupSweep, nil,

@@ -30,6 +30,7 @@ type pluginConfig struct {
 	Resolved  bool          `yaml:"send_resolved"`
 	MaxAlerts int           `yaml:"max_alerts"` // in one notification; 0: all
 	Timeout   time.Duration `yaml:"timeout"`    // of one call
+	RateLimit rateLimit     `yaml:"rate_limit"` // of notifications
 
 	line int // in the file; 0: it is in none
 }
@@ -125,7 +126,7 @@ func parsePlugin(node *yaml.Node) (pluginConfig, error) {
 	if node.Kind != yaml.MappingNode {
 		return c, fmt.Errorf("line %d: plugin_configs: an entry is like {plugin: name}", node.Line)
 	}
-	known := []string{"plugin", "send_resolved", "max_alerts", "timeout"}
+	known := []string{"plugin", "send_resolved", "max_alerts", "timeout", "rate_limit"}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if key := node.Content[i]; !slices.Contains(known, key.Value) {
 			return c, fmt.Errorf("line %d: plugin_configs: unknown key %q: there are %s", key.Line, key.Value, strings.Join(known, ", "))

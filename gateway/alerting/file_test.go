@@ -3,11 +3,14 @@ package alerting
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
+	"go.yaml.in/yaml/v3"
 )
 
 func TestParseFile(t *testing.T) {
@@ -17,7 +20,7 @@ func TestParseFile(t *testing.T) {
 	require.Equal(t, []pluginConfig{{Plugin: "chat", Resolved: true, Timeout: 30 * time.Second, line: 26}}, f.plugins["team"])
 	require.Equal(t, []pluginConfig{
 		{Plugin: "chat", Resolved: true, Timeout: 30 * time.Second, line: 29},
-		{Plugin: "phone", MaxAlerts: 10, Timeout: 5 * time.Second, line: 30},
+		{Plugin: "phone", MaxAlerts: 10, Timeout: 5 * time.Second, RateLimit: rateLimit{"30/m", 30, time.Minute}, line: 30},
 	}, f.plugins["oncall"])
 	directory, err := filepath.Abs("testdata")
 	require.NoError(t, err)
@@ -51,7 +54,7 @@ func TestFileMistakes(t *testing.T) {
 	f("route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{}]}]\n", "a.yml: one of url or url_file must be configured")
 	// ours
 	f("route: {receiver: a}\nreceivers:\n- name: a\n  plugin_configs: [{plugin: chat, send_resolve: true}]\n",
-		`a.yml:4: plugin_configs: unknown key "send_resolve": there are plugin, send_resolved, max_alerts, timeout`)
+		`a.yml:4: plugin_configs: unknown key "send_resolve": there are plugin, send_resolved, max_alerts, timeout, rate_limit`)
 	f("route: {receiver: a}\nreceivers:\n- name: a\n  plugin_configs:\n  - send_resolved: true\n",
 		"a.yml:5: plugin_configs: plugin: missing: the name of a notification plugin in extension plugins")
 	f("route: {receiver: a}\nreceivers: [{name: a, plugin_configs: [chat]}]\n", "a.yml:2: plugin_configs: an entry is like {plugin: name}")
@@ -61,10 +64,12 @@ func TestFileMistakes(t *testing.T) {
 		"a.yml:2: plugin_configs: max_alerts: must not be less than 0, is -1")
 	f("route: {receiver: a}\nreceivers: [{name: a, plugin_configs: [{plugin: x, timeout: soon}]}]\n",
 		"a.yml:2: cannot unmarshal !!str `soon` into time.Duration")
+	f("route: {receiver: a}\nreceivers: [{name: a, plugin_configs: [{plugin: x, rate_limit: 30/day}]}]\n",
+		`a.yml:2: plugin_configs: rate_limit: "30/day" is not like 30/m: a number of notifications a second, minute or hour (s, m, h)`)
 	// all of ours at once
 	f("route: {receiver: a}\nreceivers:\n- name: a\n  plugin_configs:\n  - {}\n  - {plugin: x, y: 1}\n",
 		"a.yml:5: plugin_configs: plugin: missing: the name of a notification plugin in extension plugins\n"+
-			`a.yml:6: plugin_configs: unknown key "y": there are plugin, send_resolved, max_alerts, timeout`)
+			`a.yml:6: plugin_configs: unknown key "y": there are plugin, send_resolved, max_alerts, timeout, rate_limit`)
 }
 
 func TestConfig(t *testing.T) {
@@ -109,4 +114,30 @@ func FuzzParseFile(f *testing.F) {
 			t.Fatal(parsed, err)
 		}
 	})
+}
+
+// What the README shows is what there is: its keys with their defaults, and a file that is taken.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	var blocks []string
+	for _, part := range strings.Split(string(readme), "```yaml\n")[1:] {
+		block, _, _ := strings.Cut(part, "```")
+		blocks = append(blocks, block)
+	}
+	require.Len(t, blocks, 3)
+	var shown struct {
+		Extensions struct{ Alerting map[string]any }
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(blocks[0]), &shown))
+	cfg := &Config{}
+	require.NoError(t, confmap.NewFromStringMap(shown.Extensions.Alerting).Unmarshal(cfg))
+	want := createDefaultConfig().(*Config)
+	want.ConfigFile, want.DataDirectory = "alertmanager.yml", "/var/lib/lockkeeper/alerting"
+	require.Equal(t, want, cfg)
+	f, err := parseFile("README.md", []byte(blocks[1]))
+	require.NoError(t, err)
+	all := newPluginConfig("chat")
+	all.MaxAlerts, all.RateLimit, all.line = 100, rateLimit{"30/m", 30, time.Minute}, 13
+	require.Equal(t, []pluginConfig{all}, f.plugins["oncall"])
 }

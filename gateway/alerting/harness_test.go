@@ -215,6 +215,7 @@ func (g *gateway) try(t *testing.T) (*alerting, error) {
 	set.Logger = zap.New(core)
 	a, err := newAlerting(g.cfg, set)
 	require.NoError(t, err)
+	a.lookEvery = 50 * time.Millisecond
 	g.alerting = a
 	g.console = &console{ServeMux: http.NewServeMux()}
 	return a, a.Start(t.Context(), testHost{

@@ -18,10 +18,11 @@ import (
 // keepResolved is how long an alert that is over is kept, so that a gateway which was killed meanwhile can still say so.
 const keepResolved = 24 * time.Hour
 
-// Who alerts come from. Those of an alerting plugin come from "plugin/NAME".
+// Who alerts come from.
 const (
 	fromAPI     = "api"
 	fromGateway = "gateway"
+	fromPlugin  = "plugin/" // and its name
 )
 
 type sourceKey struct{}

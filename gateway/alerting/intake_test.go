@@ -118,7 +118,7 @@ func TestDamagedState(t *testing.T) {
 func TestTenThousandAlerts(t *testing.T) {
 	const alerts, groups = 10_000, 500
 	chat := serve(t, "notification")
-	g := newGateway(t, strings.Replace(quick, "group_wait: 0s", "group_wait: 1s", 1), map[string]*plugin{"chat": chat})
+	g := newGateway(t, strings.NewReplacer("group_wait: 0s", "group_wait: 1s", "100ms", "5s").Replace(quick), map[string]*plugin{"chat": chat})
 	g.start(t)
 	var before, after runtime.MemStats
 	runtime.GC()

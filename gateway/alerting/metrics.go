@@ -39,6 +39,24 @@ func newMetrics(provider metric.MeterProvider) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
+// begin makes every counter visible before it counts.
+func (m *metrics) begin(plugins []string) {
+	sources := []string{fromAPI, fromGateway}
+	for _, name := range plugins {
+		sources = append(sources, fromPlugin+name)
+		m.evaluating(name, false)
+	}
+	for _, source := range sources {
+		m.received(source, 0, 0)
+		m.invalid(source, 0)
+	}
+	for _, file := range stateFiles() {
+		of := metric.WithAttributes(attribute.String("file", file))
+		m.failures.Add(context.Background(), 0, of)
+		m.losses.Add(context.Background(), 0, of)
+	}
+}
+
 func (m *metrics) received(source string, taken, refused int) {
 	from := metric.WithAttributes(attribute.String("source", source))
 	m.alerts.Add(context.Background(), int64(taken), from)

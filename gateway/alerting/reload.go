@@ -5,6 +5,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,19 +32,23 @@ func (a *alerting) plan() (*plan, error) {
 	if err := f.checkPlugins(there); err != nil {
 		return nil, err
 	}
+	if f.TracingConfig.Endpoint != "" || !reflect.ValueOf(f.EventRecorder).IsZero() {
+		a.log.Warn("tracing and event_recorder in config_file do nothing here", zap.String("file", f.name))
+	}
 	return newPlan(f, a.external, a.plugins.Conn, a.slog)
 }
 
 // follow takes up a file that has changed, until ctx ends. Who is on call changes more often than a gateway should be stopped, and a
 // file that comes from a ConfigMap changes with nobody there to send a signal.
-func (a *alerting) follow(ctx context.Context, at *file) {
+func (a *alerting) follow(ctx context.Context) {
 	if a.cfg.ConfigFile == "" {
 		return
 	}
 	a.metrics.configured(true)
-	seen := digest(a.cfg.ConfigFile, at.Templates)
-	every(ctx, followInterval, func() {
-		now := digest(a.cfg.ConfigFile, at.Templates)
+	seen := a.at.Load().plan.content
+	every(ctx, a.lookEvery, func() {
+		text, _ := os.ReadFile(a.cfg.ConfigFile)
+		now := content(text, a.at.Load().plan.file.Templates)
 		if bytes.Equal(now, seen) {
 			return
 		}
@@ -53,21 +59,20 @@ func (a *alerting) follow(ctx context.Context, at *file) {
 			a.log.Error("config_file has changed and has mistakes: the last good one stays at work", zap.Error(err))
 			return
 		}
-		a.log.Warn("config_file has changed and is at work", zap.String("file", a.cfg.ConfigFile))
 		a.deliver(p)
-		at = p.file
-		seen = digest(a.cfg.ConfigFile, at.Templates)
+		seen = p.content
+		a.log.Warn("config_file has changed and is at work", zap.String("file", a.cfg.ConfigFile))
 	})
 }
 
-// digest is what the file and its templates hold.
-func digest(path string, globs []string) []byte {
-	all, _ := os.ReadFile(path)
+// content is all that a file says, with what its templates say.
+func content(text []byte, globs []string) []byte {
+	all := slices.Clone(text)
 	for _, glob := range globs {
 		names, _ := filepath.Glob(glob)
 		for _, name := range names {
-			text, _ := os.ReadFile(name)
-			all = append(append(all, 0), text...)
+			template, _ := os.ReadFile(name)
+			all = append(append(all, 0), template...)
 		}
 	}
 	return all

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/lockkeeper/lockkeeper/sdk"
 	pluginv1 "github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1"
 )
 
@@ -65,20 +65,21 @@ func (a *alerting) stream(ctx context.Context, plugin string) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	source := "plugin/" + plugin
+	source := fromPlugin + plugin
 	stream, err := pluginv1.NewAlertingClient(conn).Start(ctx, &pluginv1.StartRequest{QueryUrl: on.GetQueryUrl(), RemoteWriteUrl: on.GetRemoteWriteUrl()})
 	if err != nil {
 		return plain(err)
 	}
 	settled := time.AfterFunc(settling, func() { a.report(a.state.intake.settle(ctx, source)) })
 	defer settled.Stop()
-	for first := true; ; first = false {
+	a.metrics.evaluating(plugin, true)
+	for {
 		message, err := stream.Recv()
-		if err != nil {
-			return fmt.Errorf("plugin %s ended the evaluation: %w", plugin, plain(err))
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("plugin %s has ended the evaluation", plugin)
 		}
-		if first {
-			a.metrics.evaluating(plugin, true)
+		if err != nil {
+			return fmt.Errorf("plugin %s: %w", plugin, plain(err))
 		}
 		a.report(a.take(ctx, source, message.GetAlerts()))
 	}
@@ -169,36 +170,4 @@ func plain(err error) error {
 		return errors.New(s.Message())
 	}
 	return err
-}
-
-// watched is a part of the gateway that knows what is wrong with it.
-type watched interface {
-	// Alerts are all that fire now. One that is not among them any more is over. It must not block.
-	Alerts() []sdk.Alert
-}
-
-// watch asks the parts of the gateway what is wrong. They are asked rather than that they tell, since whole state survives whatever
-// happens to either side, and since they then work without this extension.
-func (a *alerting) watch(ctx context.Context, parts []watched) {
-	every(ctx, time.Second, func() {
-		var alerts []*alert.Alert
-		now := time.Now()
-		for _, part := range parts {
-			for _, p := range part.Alerts() {
-				converted := &alert.Alert{
-					Alert: model.Alert{
-						Labels: labels(p.Labels), Annotations: labels(p.Annotations), StartsAt: p.StartsAt, GeneratorURL: p.GeneratorURL,
-					},
-					UpdatedAt: now,
-				}
-				if err := converted.Validate(); err != nil {
-					a.metrics.invalid(fromGateway, 1)
-					a.report(fmt.Errorf("an alert of the gateway is none: %w", err))
-					continue
-				}
-				alerts = append(alerts, converted)
-			}
-		}
-		a.report(a.state.intake.replace(ctx, fromGateway, alerts))
-	})
 }

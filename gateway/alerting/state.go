@@ -30,6 +30,15 @@ const (
 	diskPatience = 10 * time.Second // how long a line of the notification log may take
 )
 
+// The files of the state, in data_directory.
+const (
+	silencesFile = "silences"
+	toldFile     = "nflog" // as Alertmanager calls it
+	alertsFile   = "alerts"
+)
+
+func stateFiles() []string { return []string{silencesFile, toldFile, alertsFile} }
+
 // state is what outlives the gateway: silences, what was told of, and the alerts. Each has a journal.
 type state struct {
 	silences *silence.Silences
@@ -54,9 +63,9 @@ func (a *alerting) openState(resolveTimeout time.Duration) (*state, error) {
 	told := func(past io.Reader, metrics prometheus.Registerer) (*nflog.Log, error) {
 		return nflog.New(nflog.Options{SnapshotReader: past, Retention: retention, Logger: a.slog, Metrics: metrics})
 	}
-	pastSilences, err1 := past(a, "silences", func(r []byte) error { return second(silences(bytes.NewReader(r), prometheus.NewRegistry())) })
-	pastTold, err2 := past(a, "nflog", func(r []byte) error { return second(told(bytes.NewReader(r), prometheus.NewRegistry())) })
-	pastAlerts, err3 := past(a, "alerts", func(r []byte) error { return second(decodeAlerts(r)) })
+	pastSilences, err1 := past(a, silencesFile, func(r []byte) error { return second(silences(bytes.NewReader(r), prometheus.NewRegistry())) })
+	pastTold, err2 := past(a, toldFile, func(r []byte) error { return second(told(bytes.NewReader(r), prometheus.NewRegistry())) })
+	pastAlerts, err3 := past(a, alertsFile, func(r []byte) error { return second(decodeAlerts(r)) })
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, fmt.Errorf("data_directory: %w", err)
 	}
@@ -115,9 +124,9 @@ func (s *state) openJournals(a *alerting) (err error) {
 		err = errors.Join(err, e)
 		return j
 	}
-	s.silenced = open("silences", s.silences.Snapshot)
-	s.told.journal = open("nflog", s.told.log.Snapshot)
-	s.intake.journal = open("alerts", s.intake.snapshot)
+	s.silenced = open(silencesFile, s.silences.Snapshot)
+	s.told.journal = open(toldFile, s.told.log.Snapshot)
+	s.intake.journal = open(alertsFile, s.intake.snapshot)
 	if err != nil {
 		return err
 	}
