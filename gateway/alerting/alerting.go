@@ -51,6 +51,7 @@ type alerting struct {
 	metrics *metrics
 
 	lookEvery time.Duration // at config_file
+	settling  time.Duration // until an alerting plugin has sent all that fires
 
 	plugins    plugins
 	external   *url.URL
@@ -73,7 +74,7 @@ func newAlerting(cfg *Config, set component.TelemetrySettings) (*alerting, error
 		return nil, err
 	}
 	return &alerting{
-		cfg: cfg, log: set.Logger, slog: slog.New(zapslog.NewHandler(set.Logger.Core())), metrics: m, lookEvery: followInterval,
+		cfg: cfg, log: set.Logger, slog: slog.New(zapslog.NewHandler(set.Logger.Core())), metrics: m, lookEvery: followInterval, settling: settling,
 	}, nil
 }
 

@@ -1,16 +1,22 @@
 package alerting
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/lockkeeper/lockkeeper/sdk"
 	pluginv1 "github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1"
@@ -82,6 +88,83 @@ func TestAlertOfTheGateway(t *testing.T) {
 	require.Equal(t, "disk", group.Alerts[0].Labels["plugin"])
 	g.part.say()
 	require.Equal(t, "resolved", chat.next(t).Status)
+}
+
+// A plugin whose rules no longer fire after a restart says so by silence, but only when it is well.
+func TestRulesSettle(t *testing.T) {
+	chat, rules := serve(t, "notification"), serve(t, "alerting")
+	var fires, well atomic.Bool
+	fires.Store(true)
+	rules.health = func() error {
+		if !well.Load() {
+			return status.Error(codes.Unavailable, "the storage does not answer")
+		}
+		return nil
+	}
+	rules.evaluate = func(_ *pluginv1.StartRequest, stream grpc.ServerStreamingServer[pluginv1.Alerts]) error {
+		if fires.Load() {
+			if err := stream.Send(&pluginv1.Alerts{Alerts: []*pluginv1.Alert{{Labels: map[string]string{"alertname": "Slow"}}}}); err != nil {
+				return err
+			}
+		}
+		<-stream.Context().Done()
+		return nil
+	}
+	g := newGateway(t, quick, map[string]*plugin{"chat": chat, "rules": rules, "disk": serve(t, "storage")})
+	stop := g.start(t)
+	require.Equal(t, "firing", chat.next(t).Status)
+	stop()
+	fires.Store(false)
+	g.settling = 50 * time.Millisecond
+	g.start(t)
+	g.post(t, `[{"labels":{"alertname":"Other"}}]`)
+	require.Equal(t, "Other", chat.next(t).GroupLabels["alertname"])
+	well.Store(true)
+	require.Equal(t, "resolved", chat.next(t).Status)
+}
+
+// An existing file, with Alertmanager's own receivers, templates and inhibition, works as it is.
+func TestExistingFile(t *testing.T) {
+	sent := make(chan string, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		sent <- string(body)
+	}))
+	defer hook.Close()
+	g := newGateway(t, fmt.Sprintf(`
+templates: [own.tmpl]
+route: {receiver: team, group_by: [alertname], group_wait: 0s, routes: [{matchers: ['alertname="Night"'], receiver: team, mute_time_intervals: [always]}]}
+time_intervals: [{name: always, time_intervals: [{times: [{start_time: "00:00", end_time: "24:00"}]}]}]
+inhibit_rules: [{source_matchers: ['alertname="Down"'], target_matchers: ['severity="ticket"'], equal: [idc]}]
+receivers:
+- name: team
+  slack_configs: [{api_url: %q, channel: '#ops', text: '{{ template "own" . }}'}]
+`, hook.URL), nil)
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(g.cfg.ConfigFile), "own.tmpl"), []byte(`{{ define "own" }}own text of {{ .GroupLabels.alertname }}{{ end }}`), 0o600))
+	g.start(t)
+	g.post(t, `[{"labels":{"alertname":"Down","idc":"a"}}]`)
+	require.Contains(t, <-sent, "own text of Down")
+	g.post(t, `[{"labels":{"alertname":"Errors","severity":"ticket","idc":"a"}},{"labels":{"alertname":"Night"}},{"labels":{"alertname":"Errors","severity":"ticket","idc":"b"}}]`)
+	require.Contains(t, <-sent, "own text of Errors")
+	require.Eventually(t, func() bool {
+		return strings.Contains(g.ask(http.MethodGet, "/metrics", "").Body.String(), `alertmanager_notifications_suppressed_total{reason="mute_time_interval"} 1`)
+	}, patience, 10*time.Millisecond)
+	require.Contains(t, g.ask(http.MethodGet, "/api/v2/alerts?filter=idc%3Da", "").Body.String(), `"inhibitedBy":["`)
+	require.Empty(t, sent)
+}
+
+// A silence that is not on disk is not answered for.
+func TestSilenceNotOnDisk(t *testing.T) {
+	f := func(err error, wantCode int, want string) {
+		t.Helper()
+		recorder := httptest.NewRecorder()
+		k := &keeping{ResponseWriter: recorder, keep: func() error { return err }}
+		_, _ = io.WriteString(k, "done")
+		require.Equal(t, wantCode, recorder.Code)
+		require.Contains(t, recorder.Body.String(), want)
+	}
+	f(nil, http.StatusOK, "done")
+	f(errors.New("the disk is full"), http.StatusInternalServerError, "it holds, but is not on disk: the disk is full\n")
 }
 
 // Alertmanager's own metrics are served as Alertmanager serves them.

@@ -23,6 +23,9 @@ import (
 // callsAtOnce bounds the calls of a plugin that are under way, and with them the groups that are in memory as text.
 const callsAtOnce = 32
 
+// groupBytes bounds a group as text: gRPC servers refuse messages of more than 4 MiB unless told otherwise.
+const groupBytes = 3 << 20
+
 // finish is how long a call under way may still take when the gateway stops or has a new configuration.
 const finish = 5 * time.Second
 
@@ -86,20 +89,26 @@ func (c *channel) Notify(ctx context.Context, alerts ...*alert.Alert) (retry boo
 	return !sdk.IsPermanent(err), notify.NewErrorWithReason(reason(s.Code()), fmt.Errorf("plugin %s: %s: %s", c.config.Plugin, s.Code(), s.Message()))
 }
 
-// group is the group as Alertmanager's webhook sends it.
+// group is the group as Alertmanager's webhook sends it, with as many of its alerts as the configuration and the wire allow.
 func (c *channel) group(ctx context.Context, alerts []*alert.Alert) ([]byte, error) {
 	key, err := notify.ExtractGroupKey(ctx)
 	if err != nil {
 		return nil, err
 	}
-	truncated := 0
-	if most := c.config.MaxAlerts; most > 0 && len(alerts) > most {
-		truncated = len(alerts) - most
-		alerts = alerts[:most]
+	most := len(alerts)
+	if c.config.MaxAlerts > 0 {
+		most = min(most, c.config.MaxAlerts)
 	}
-	return json.Marshal(&webhook.Message{
-		Version: "4", Data: notify.GetTemplateData(ctx, c.templates, alerts, c.log), GroupKey: key.String(), TruncatedAlerts: uint64(truncated),
-	})
+	for {
+		text, err := json.Marshal(&webhook.Message{
+			Version: "4", Data: notify.GetTemplateData(ctx, c.templates, alerts[:most], c.log), GroupKey: key.String(),
+			TruncatedAlerts: uint64(len(alerts) - most),
+		})
+		if err != nil || len(text) <= groupBytes || most == 1 {
+			return text, err
+		}
+		most = max(1, min(most-1, most*groupBytes/len(text)))
+	}
 }
 
 // wait returns when the plugin may be called.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -116,6 +117,22 @@ func TestMaxAlerts(t *testing.T) {
 	group := chat.next(t)
 	require.Len(t, group.Alerts, 1)
 	require.EqualValues(t, 2, group.TruncatedAlerts)
+}
+
+// A group that the wire does not carry is cut.
+func TestLargeGroup(t *testing.T) {
+	chat := serve(t, "notification")
+	g := newGateway(t, "route: {receiver: team, group_wait: 1s}\nreceivers: [{name: team, plugin_configs: [{plugin: chat}]}]\n", map[string]*plugin{"chat": chat})
+	g.start(t)
+	alerts := make([]*alert.Alert, 100)
+	for i := range alerts {
+		alerts[i] = firing(fmt.Sprint(i))
+		alerts[i].Annotations = model.LabelSet{"log": model.LabelValue(strings.Repeat("x", alertBytes-100))}
+	}
+	require.NoError(t, g.alerting.state.intake.Put(t.Context(), alerts...))
+	group := chat.next(t)
+	require.Greater(t, len(group.Alerts), 40)
+	require.EqualValues(t, 100-len(group.Alerts), group.TruncatedAlerts)
 }
 
 // Without a file whoever is configured is told.

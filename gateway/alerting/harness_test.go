@@ -58,6 +58,7 @@ type plugin struct {
 	kind     string
 	conn     *grpc.ClientConn
 	groups   chan sdk.Group
+	health   func() error           // nil: it is well
 	fail     func(*sdk.Group) error // nil: every notification works
 	evaluate func(*pluginv1.StartRequest, grpc.ServerStreamingServer[pluginv1.Alerts]) error
 }
@@ -67,6 +68,13 @@ func (p *plugin) Info(context.Context, *pluginv1.InfoRequest) (*pluginv1.InfoRes
 		return &pluginv1.InfoResponse{Kind: p.kind}, nil
 	}
 	return &pluginv1.InfoResponse{Kind: p.kind, QueryUrl: "http://storage", RemoteWriteUrl: "http://storage/write"}, nil
+}
+
+func (p *plugin) Health(context.Context, *pluginv1.HealthRequest) (*pluginv1.HealthResponse, error) {
+	if p.health != nil {
+		return &pluginv1.HealthResponse{}, p.health()
+	}
+	return &pluginv1.HealthResponse{}, nil
 }
 
 func (p *plugin) Notify(_ context.Context, r *pluginv1.NotifyRequest) (*pluginv1.NotifyResponse, error) {
@@ -182,7 +190,8 @@ type gateway struct {
 	telemetry *componenttest.Telemetry
 	log       *observer.ObservedLogs
 	cfg       *Config
-	alerting  *alerting // since start
+	settling  time.Duration // 0: the usual
+	alerting  *alerting     // since start
 }
 
 func newGateway(t *testing.T, text string, plugins map[string]*plugin) *gateway {
@@ -216,6 +225,9 @@ func (g *gateway) try(t *testing.T) (*alerting, error) {
 	a, err := newAlerting(g.cfg, set)
 	require.NoError(t, err)
 	a.lookEvery = 50 * time.Millisecond
+	if g.settling > 0 {
+		a.settling = g.settling
+	}
 	g.alerting = a
 	g.console = &console{ServeMux: http.NewServeMux()}
 	return a, a.Start(t.Context(), testHost{

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"sync"
@@ -17,6 +18,9 @@ import (
 
 // keepResolved is how long an alert that is over is kept, so that a gateway which was killed meanwhile can still say so.
 const keepResolved = 24 * time.Hour
+
+// alertBytes bounds the text of one alert, and with max_alerts what all of them take.
+const alertBytes = 64 << 10
 
 // Who alerts come from.
 const (
@@ -83,8 +87,9 @@ func (i *intake) Put(ctx context.Context, alerts ...*alert.Alert) error {
 	if err := i.Alerts.Put(ctx, taken...); err != nil {
 		return err
 	}
-	if len(taken) < len(alerts) {
-		return errors.New("too many alerts: some were refused: raise extensions::alerting::max_alerts, or send fewer")
+	if refused := len(alerts) - len(taken); refused > 0 {
+		return fmt.Errorf("%d alerts were refused: there are extensions::alerting::max_alerts (%d) already, or one has more than %d KiB",
+			refused, i.most, alertBytes>>10)
 	}
 	return nil
 }
@@ -94,6 +99,8 @@ func (i *intake) remember(a *alert.Alert, from string) bool {
 	fingerprint, over := a.Fingerprint(), a.Resolved()
 	r, ok := i.known[fingerprint]
 	switch {
+	case !fits(a):
+		return false
 	case !ok && over: // it was never told of
 		return true
 	case !ok && len(i.known) >= i.most && !i.makeRoom():
@@ -104,6 +111,17 @@ func (i *intake) remember(a *alert.Alert, from string) bool {
 	}
 	i.write(&remembered{Alert: a, Source: from, Resolved: over, ends: a.EndsAt})
 	return true
+}
+
+// fits tells whether an alert is one for people to read.
+func fits(a *alert.Alert) bool {
+	size := len(a.GeneratorURL)
+	for _, set := range []model.LabelSet{a.Labels, a.Annotations} {
+		for name, value := range set {
+			size += len(name) + len(value)
+		}
+	}
+	return size <= alertBytes
 }
 
 func (i *intake) write(r *remembered) {

@@ -88,7 +88,7 @@ func TestMostAlerts(t *testing.T) {
 	g.start(t)
 	answer := g.ask(http.MethodPost, "/api/v2/alerts", `[{"labels":{"a":"1"}},{"labels":{"a":"2"}},{"labels":{"a":"3"}}]`)
 	require.Equal(t, http.StatusInternalServerError, answer.Code)
-	require.Contains(t, answer.Body.String(), "raise extensions::alerting::max_alerts")
+	require.Contains(t, answer.Body.String(), "1 alerts were refused: there are extensions::alerting::max_alerts (2) already")
 	require.EqualValues(t, 1, g.count(t, "lockkeeper_alerting_alerts_refused_total", fromAPI))
 	g.post(t, `[{"labels":{"a":"1"}}]`)
 	g.post(t, fmt.Sprintf(`[{"labels":{"a":"1"},"endsAt":%q}]`, time.Now().Add(-time.Millisecond).Format(time.RFC3339Nano)))
@@ -96,6 +96,15 @@ func TestMostAlerts(t *testing.T) {
 		return g.ask(http.MethodPost, "/api/v2/alerts", `[{"labels":{"a":"3"}}]`).Code == http.StatusOK
 	},
 		patience, 10*time.Millisecond)
+}
+
+// One alert cannot take all the room.
+func TestLargeAlert(t *testing.T) {
+	g := newGateway(t, quick, map[string]*plugin{"chat": serve(t, "notification")})
+	g.start(t)
+	large := fmt.Sprintf(`[{"labels":{"alertname":"Large"},"annotations":{"log":%q}}]`, strings.Repeat("x", alertBytes))
+	require.Contains(t, g.ask(http.MethodPost, "/api/v2/alerts", large).Body.String(), "or one has more than 64 KiB")
+	require.Equal(t, "[]\n", g.ask(http.MethodGet, "/api/v2/alerts", "").Body.String())
 }
 
 // Damaged files cost what is in them, not the start.

@@ -29,7 +29,7 @@ func newMetrics(provider metric.MeterProvider) (*metrics, error) {
 	}
 	m := &metrics{
 		alerts:    counter("lockkeeper_alerting_alerts_received_total", "Alerts that were taken, also those sent again, by where they came from."),
-		refused:   counter("lockkeeper_alerting_alerts_refused_total", "Alerts refused because max_alerts were known."),
+		refused:   counter("lockkeeper_alerting_alerts_refused_total", "Alerts refused because max_alerts were known, or because of their size."),
 		invalids:  counter("lockkeeper_alerting_alerts_invalid_total", "Alerts of plugins that were none, such as one without labels."),
 		failures:  counter("lockkeeper_alerting_state_write_failures_total", "Writes to the data directory that failed; they are tried again."),
 		losses:    counter("lockkeeper_alerting_state_damaged_total", "Files in the data directory that could not be read to their end at the start."),

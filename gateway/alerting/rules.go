@@ -70,8 +70,7 @@ func (a *alerting) stream(ctx context.Context, plugin string) error {
 	if err != nil {
 		return plain(err)
 	}
-	settled := time.AfterFunc(settling, func() { a.report(a.state.intake.settle(ctx, source)) })
-	defer settled.Stop()
+	a.running.Go(func() { a.settle(ctx, pluginv1.NewPluginClient(conn), source) })
 	a.metrics.evaluating(plugin, true)
 	for {
 		message, err := stream.Recv()
@@ -82,6 +81,25 @@ func (a *alerting) stream(ctx context.Context, plugin string) error {
 			return fmt.Errorf("plugin %s: %w", plugin, plain(err))
 		}
 		a.report(a.take(ctx, source, message.GetAlerts()))
+	}
+}
+
+// settle ends what was restored and is not sent again, once the plugin has had its time and says that it can work: one whose
+// queries fail has nothing to say of what fires.
+func (a *alerting) settle(ctx context.Context, plugin pluginv1.PluginClient, source string) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(a.settling):
+		}
+		health, cancel := context.WithTimeout(ctx, infoDeadline)
+		_, err := plugin.Health(health, &pluginv1.HealthRequest{})
+		cancel()
+		if err == nil {
+			a.report(a.state.intake.settle(ctx, source))
+			return
+		}
 	}
 }
 
