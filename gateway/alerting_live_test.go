@@ -77,9 +77,9 @@ func openRules(_ context.Context, c sdk.Config) (*sdk.Alerting, error) {
 // alertingGateway is a gateway with the three kinds of plugins, all of them processes.
 type alertingGateway struct {
 	addresses
-	told string // what chat was told
-	args []string
-	env  []string
+	told    string // what chat was told
+	plugins string // the directory of the binaries
+	args    []string
 }
 
 const operatorToken = "operator-0123456789abcdef"
@@ -93,7 +93,7 @@ func newAlertingGateway(t *testing.T) *alertingGateway {
 			t.Fatal(err)
 		}
 	}
-	g := &alertingGateway{addresses: freeAddresses(t), told: filepath.Join(t.TempDir(), "told")}
+	g := &alertingGateway{addresses: freeAddresses(t), plugins: plugins, told: filepath.Join(t.TempDir(), "told")}
 	alertmanager := writeFile(t, `
 route: {receiver: team, group_by: [alertname], group_wait: 0s, group_interval: 200ms, repeat_interval: 1h}
 receivers: [{name: team, plugin_configs: [{plugin: chat}]}]
@@ -198,4 +198,49 @@ func TestAlertingWithPlugins(t *testing.T) {
 			t.Errorf("told %d times of %s, want %d:\n%s", got, text, want, told)
 		}
 	}
+}
+
+// kill ends the process of a plugin.
+func (g *alertingGateway) kill(t *testing.T, plugin string) {
+	t.Helper()
+	response, err := http.Get("http://" + g.console + "/api/v1/plugins")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var list struct {
+		Plugins []struct {
+			Name string
+			PID  int
+		}
+	}
+	if err := json.NewDecoder(response.Body).Decode(&list); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range list.Plugins {
+		if p.Name == plugin && p.PID > 0 {
+			if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("%s does not run: %v", plugin, list)
+}
+
+// What the gateway knows by itself is told of while the storage is dead, and by a channel that has just died, too.
+func TestAlertsWithoutStorage(t *testing.T) {
+	g := newAlertingGateway(t)
+	startRun(t, g.args...).expect(t, "Lockkeeper is ready")
+	if err := os.Remove(filepath.Join(g.plugins, "storage-victoriametrics")); err != nil {
+		t.Fatal(err)
+	}
+	g.kill(t, "victoriametrics")
+	began := time.Now()
+	g.kill(t, "chat")
+	g.ask(t, http.MethodPost, "/api/v2/alerts", operatorToken, `[{"labels":{"alertname":"Posted"}}]`)
+	g.until(t, `"Posted"`)
+	t.Logf("told of an alert by a killed channel after %s", time.Since(began))
+	g.until(t, `"PluginDown"`, `"plugin":"victoriametrics"`, `"severity":"critical"`, `"status":"firing"`)
+	t.Logf("told of a dead storage after %s", time.Since(began))
 }

@@ -23,8 +23,8 @@ import (
 // callsAtOnce bounds the calls of a plugin that are under way, and with them the groups that are in memory as text.
 const callsAtOnce = 32
 
-// groupBytes bounds a group as text: gRPC servers refuse messages of more than 4 MiB unless told otherwise.
-const groupBytes = 3 << 20
+// groupBytes bounds a group as text, like all requests of the gateway to a plugin.
+const groupBytes = 2 << 20
 
 // finish is how long a call under way may still take when the gateway stops or has a new configuration.
 const finish = 5 * time.Second

@@ -131,7 +131,7 @@ func TestLargeGroup(t *testing.T) {
 	}
 	require.NoError(t, g.alerting.state.intake.Put(t.Context(), alerts...))
 	group := chat.next(t)
-	require.Greater(t, len(group.Alerts), 40)
+	require.Greater(t, len(group.Alerts), 25)
 	require.EqualValues(t, 100-len(group.Alerts), group.TruncatedAlerts)
 }
 
