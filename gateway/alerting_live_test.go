@@ -131,24 +131,30 @@ func (g *alertingGateway) until(t *testing.T, texts ...string) {
 // ask sends a request to Alertmanager's API.
 func (g *alertingGateway) ask(t *testing.T, method, path, token, body string) (code int, answer string) {
 	t.Helper()
-	request, err := http.NewRequest(method, "http://"+g.console+"/alertmanager"+path, strings.NewReader(body))
+	code, answer, err := g.try(method, path, token, body)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return code, answer
+}
+
+func (g *alertingGateway) try(method, path, token, body string) (code int, answer string, err error) {
+	request, err := http.NewRequest(method, "http://"+g.console+"/alertmanager"+path, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	request.Close = true
 	request.Header.Set("Content-Type", "application/json")
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
+	return response.StatusCode, string(text), err
 }
 
 // All is real: the gateway and its plugins are processes, rules are evaluated on VictoriaMetrics, and the gateway is killed.
@@ -200,8 +206,19 @@ func TestAlertingWithPlugins(t *testing.T) {
 	}
 }
 
-// kill ends the process of a plugin.
+// kill ends the process of a plugin, as soon as there is one.
 func (g *alertingGateway) kill(t *testing.T, plugin string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if pid := g.pid(t, plugin); pid > 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			return
+		}
+	}
+	t.Fatalf("%s does not run", plugin)
+}
+
+// pid is the process of a plugin; 0: there is none just now.
+func (g *alertingGateway) pid(t *testing.T, plugin string) int {
 	t.Helper()
 	response, err := http.Get("http://" + g.console + "/api/v1/plugins")
 	if err != nil {
@@ -218,14 +235,11 @@ func (g *alertingGateway) kill(t *testing.T, plugin string) {
 		t.Fatal(err)
 	}
 	for _, p := range list.Plugins {
-		if p.Name == plugin && p.PID > 0 {
-			if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-			return
+		if p.Name == plugin {
+			return p.PID
 		}
 	}
-	t.Fatalf("%s does not run: %v", plugin, list)
+	return 0
 }
 
 // What the gateway knows by itself is told of while the storage is dead, and by a channel that has just died, too.
