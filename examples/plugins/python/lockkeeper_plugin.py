@@ -194,7 +194,8 @@ def serve_notification(channel):
         serve_address(server, end, arguments)
     else:
         serve_process(server, end)
-    end.wait()
+    while not end.wait(0.2):  # a signal that another thread has taken is handled when this one wakes
+        pass
     plugin.stop()
     server.stop(1).wait()
     sys.stderr.flush()
