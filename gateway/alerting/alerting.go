@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,6 +108,9 @@ func (a *alerting) start(host component.Host) error {
 	if a.plugins == nil {
 		return errors.New("no extension runs plugins: add plugins to service::extensions")
 	}
+	if there := a.plugins.Plugins("storage"); a.cfg.Storage != "" && !slices.Contains(there, a.cfg.Storage) {
+		return fmt.Errorf("storage: no storage plugin %q in extension plugins: it has %s", a.cfg.Storage, strings.Join(there, ", "))
+	}
 	var err error
 	if a.external, err = a.cfg.externalURL(); err != nil {
 		return err
@@ -148,10 +153,10 @@ func (a *alerting) Shutdown(context.Context) error {
 	if d := a.at.Load(); d != nil {
 		d.stop()
 	}
-	if a.state == nil {
-		return nil
+	if a.state != nil {
+		a.state.close()
 	}
-	return a.state.close()
+	return nil
 }
 
 // report logs an error that its cause cannot be told of.

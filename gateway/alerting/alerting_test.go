@@ -196,5 +196,6 @@ func TestStartFails(t *testing.T) {
 	f("route: {receiver: a}\nreceivers: [{name: a}]\ntemplates: [bad.tmpl]\n", `templates:`, func(g *gateway) {
 		require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(g.cfg.ConfigFile), "bad.tmpl"), []byte("{{ define"), 0o600))
 	})
+	f(quick, `storage: no storage plugin "tape" in extension plugins: it has disk`, func(g *gateway) { g.cfg.Storage = "tape" })
 	f(quick, "data_directory: ", func(g *gateway) { g.cfg.DataDirectory = filepath.Join(g.cfg.ConfigFile, "below") })
 }

@@ -221,13 +221,12 @@ func decodeAlerts(records []byte) (map[model.Fingerprint]*remembered, error) {
 	return known, nil
 }
 
-// restore takes what a journal holds. An alert that fired goes on as if it had just been sent without an end: it is over when nobody
+// restore makes what was known before the start known to all. An alert that fired goes on as if it had just been sent without an end: it is over when nobody
 // sends it again for the resolve timeout. One that was over is known to be, in case nobody was told.
-func (i *intake) restore(ctx context.Context, known map[model.Fingerprint]*remembered, resolveTimeout time.Duration) error {
+func (i *intake) restore(ctx context.Context, resolveTimeout time.Duration) error {
 	now := time.Now()
-	alerts := make([]*alert.Alert, 0, len(known))
+	alerts := make([]*alert.Alert, 0, len(i.known))
 	i.mu.Lock()
-	i.known = known
 	i.forget(keepResolved)
 	for _, r := range i.known {
 		if !r.Resolved {

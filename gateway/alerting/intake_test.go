@@ -33,6 +33,7 @@ func TestSettle(t *testing.T) {
 	g.post(t, `[{"labels":{"alertname":"Posted"}}]`)
 	chat.next(t)
 	stop()
+	g.start(t)() // one more, in which nobody sends anything
 	g.start(t)
 	require.NoError(t, g.alerting.state.intake.Put(ctx, firing("Still")))
 	require.NoError(t, g.alerting.state.intake.settle(t.Context(), "plugin/rules"))

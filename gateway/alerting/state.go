@@ -19,7 +19,6 @@ import (
 	"github.com/prometheus/alertmanager/provider/mem"
 	"github.com/prometheus/alertmanager/silence"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/common/model"
 	"go.uber.org/zap"
 )
 
@@ -83,12 +82,13 @@ func (a *alerting) openState(resolveTimeout time.Duration) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.intake = &intake{Alerts: s.alerts, metrics: a.metrics, most: a.cfg.MaxAlerts, known: map[model.Fingerprint]*remembered{}}
-	if err := s.openJournals(a); err != nil {
-		return nil, errors.Join(fmt.Errorf("data_directory: %w", err), s.close())
-	}
 	known, _ := decodeAlerts(pastAlerts) // read before without an error
-	return s, s.intake.restore(context.Background(), known, resolveTimeout)
+	s.intake = &intake{Alerts: s.alerts, metrics: a.metrics, most: a.cfg.MaxAlerts, known: known}
+	if err := s.openJournals(a); err != nil { // they are rewritten from what is known
+		s.close()
+		return nil, fmt.Errorf("data_directory: %w", err)
+	}
+	return s, s.intake.restore(context.Background(), resolveTimeout)
 }
 
 // past reads a journal whose records take can read, else none of it.
@@ -139,20 +139,17 @@ func (s *state) openJournals(a *alerting) (err error) {
 	}
 	s.running.Go(func() { s.silences.Maintenance(stateGC, "", running.Done(), nil) })
 	s.running.Go(func() { s.told.log.Maintenance(stateGC, "", running.Done(), nil) })
-	s.running.Go(func() {
-		every(running, alertsGC, s.intake.sweep)
-	})
+	s.running.Go(func() { every(running, alertsGC, s.intake.sweep) })
 	return nil
 }
 
 // close writes what is left.
-func (s *state) close() error {
+func (s *state) close() {
 	if s.cancel != nil {
 		s.cancel()
 	}
 	s.running.Wait()
 	s.alerts.Close()
-	return nil
 }
 
 // every calls do at an interval until ctx ends.
