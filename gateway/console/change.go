@@ -15,14 +15,7 @@ import (
 // this role (viewer < operator < admin) gets to it. Who is that token's name. Each request that gets there is a line in the log;
 // others are answered with what they lack, and counted.
 func (c *console) HandleChange(role, pattern string, handler func(w http.ResponseWriter, r *http.Request, who string)) {
-	if rank(role) < 0 {
-		panic(fmt.Sprintf("console: %q is no role", role))
-	}
-	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		who := c.admit(w, r, role)
-		if who == nil {
-			return
-		}
+	c.handle(role, pattern, func(w http.ResponseWriter, r *http.Request, who *bearer) {
 		answer := &answer{ResponseWriter: w, code: http.StatusOK}
 		defer func() {
 			// Warn, since it must be seen with the default configuration, too.
@@ -30,6 +23,22 @@ func (c *console) HandleChange(role, pattern string, handler func(w http.Respons
 				zap.String("what", r.Method+" "+r.URL.Path), zap.String("from", r.RemoteAddr), zap.Int("status", answer.code))
 		}()
 		handler(answer, r, who.name)
+	})
+}
+
+// HandlePush is HandleChange for what programs send all the time, such as alerts: it leaves no line in the log.
+func (c *console) HandlePush(role, pattern string, handler func(w http.ResponseWriter, r *http.Request, who string)) {
+	c.handle(role, pattern, func(w http.ResponseWriter, r *http.Request, who *bearer) { handler(w, r, who.name) })
+}
+
+func (c *console) handle(role, pattern string, handler func(w http.ResponseWriter, r *http.Request, who *bearer)) {
+	if rank(role) < 0 {
+		panic(fmt.Sprintf("console: %q is no role", role))
+	}
+	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if who := c.admit(w, r, role); who != nil {
+			handler(w, r, who)
+		}
 	})
 }
 

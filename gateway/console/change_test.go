@@ -124,6 +124,16 @@ func TestEachChangeIsInTheLog(t *testing.T) {
 	require.Equal(t, map[string]any{"who": "chief", "role": "admin", "what": "POST /api/x/plan", "from": "192.0.2.1:1234", "status": int64(202)}, line.ContextMap())
 }
 
+// What programs send all the time needs a token, too, but no line each.
+func TestPushesAreNotInTheLog(t *testing.T) {
+	c, telemetry, log := changing(t, Token{Name: "prometheus", Role: "operator", Token: operatorToken})
+	c.HandlePush("operator", "POST /push", func(w http.ResponseWriter, _ *http.Request, who string) { _, _ = io.WriteString(w, "from "+who) })
+	require.Equal(t, "from prometheus", send(c, true, "/push", "Authorization: Bearer "+operatorToken).Body.String())
+	require.Equal(t, 401, send(c, true, "/push").Code)
+	require.Equal(t, int64(1), refusals(t, telemetry)["token_missing"])
+	require.Empty(t, log.All())
+}
+
 func TestUnknownRoleIsABug(t *testing.T) {
 	c, _, _ := changing(t)
 	require.Panics(t, func() { c.HandleChange("root", "POST /other", nil) })
