@@ -43,6 +43,7 @@ type plugins interface {
 type mux interface {
 	Handle(pattern string, handler http.Handler)
 	HandleChange(role, pattern string, handler func(w http.ResponseWriter, r *http.Request, who string))
+	HandlePush(role, pattern string, handler func(w http.ResponseWriter, r *http.Request, who string))
 }
 
 // alerting is the extension `alerting`.

@@ -29,7 +29,7 @@ func (a *alerting) serve(console mux) {
 	api := http.StripPrefix(prefix, a.api.Handler)
 	console.Handle("GET "+prefix+"/api/v2/", api)
 	console.Handle("GET "+prefix+"/metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
-	console.HandleChange(operator, "POST "+prefix+"/api/v2/alerts", func(w http.ResponseWriter, r *http.Request, _ string) { api.ServeHTTP(w, r) })
+	console.HandlePush(operator, "POST "+prefix+"/api/v2/alerts", func(w http.ResponseWriter, r *http.Request, _ string) { api.ServeHTTP(w, r) })
 	silence := func(w http.ResponseWriter, r *http.Request, _ string) {
 		api.ServeHTTP(&keeping{ResponseWriter: w, keep: func() error { return a.state.silenced.sync(r.Context()) }}, r)
 	}

@@ -159,6 +159,10 @@ func (c *console) HandleChange(role, pattern string, handler func(http.ResponseW
 	})
 }
 
+func (c *console) HandlePush(role, pattern string, handler func(http.ResponseWriter, *http.Request, string)) {
+	c.HandleChange(role, pattern, handler)
+}
+
 // part stands for a part of the gateway that knows what is wrong with it.
 type part struct {
 	component.Component
