@@ -179,6 +179,23 @@ func TestMetrics(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 }
 
+// What looks for an Alertmanager finds one, and whoever follows its address finds the console.
+func TestAddress(t *testing.T) {
+	g := newGateway(t, quick, map[string]*plugin{"chat": serve(t, "notification")})
+	g.start(t)
+	f := func(path, want string) {
+		t.Helper()
+		answer := g.ask(http.MethodGet, path, "")
+		require.Equal(t, http.StatusOK, answer.Code, path)
+		require.Contains(t, answer.Body.String(), want)
+	}
+	f("/-/healthy", "OK")
+	f("/-/ready", "OK")
+	f("/", "http://localhost:7070")
+	f("/api/v2/status", `"config":{"original":"`)
+	require.Equal(t, http.StatusNotFound, g.ask(http.MethodGet, "/api/v1/status", "").Code)
+}
+
 // Every mistake that keeps alerting from its start says what to do.
 func TestStartFails(t *testing.T) {
 	f := func(text, want string, change func(*gateway)) {

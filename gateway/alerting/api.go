@@ -2,6 +2,7 @@ package alerting
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
@@ -29,12 +30,23 @@ func (a *alerting) serve(console mux) {
 	api := http.StripPrefix(prefix, a.api.Handler)
 	console.Handle("GET "+prefix+"/api/v2/", api)
 	console.Handle("GET "+prefix+"/metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
+	console.Handle("GET "+prefix+"/-/healthy", saying("OK"))
+	console.Handle("GET "+prefix+"/-/ready", saying("OK"))
+	console.Handle("GET "+prefix+"/{$}", saying("This is the address to give to amtool, Grafana and Prometheus. For people there is "+a.external.String()))
 	console.HandlePush(operator, "POST "+prefix+"/api/v2/alerts", func(w http.ResponseWriter, r *http.Request, _ string) { api.ServeHTTP(w, r) })
 	silence := func(w http.ResponseWriter, r *http.Request, _ string) {
 		api.ServeHTTP(&keeping{ResponseWriter: w, keep: func() error { return a.state.silenced.sync(r.Context()) }}, r)
 	}
 	console.HandleChange(operator, "POST "+prefix+"/api/v2/silences", silence)
 	console.HandleChange(operator, "DELETE "+prefix+"/api/v2/silence/{id}", silence)
+}
+
+// saying answers with a line, as Alertmanager says that it is well.
+func saying(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, text+"\n")
+	}
 }
 
 // shownGroups are the groups of the configuration at work.
