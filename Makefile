@@ -5,6 +5,7 @@ build   := go build -ldflags '-s -w -X main.version=$(version)'
 venv    := .cache/venv
 envoy   := $(venv)/bin/envoy
 tools   := $(CURDIR)/.cache/tools
+apt     := $(CURDIR)/.cache/apt
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
 BENCH     ?= ./gateway ./gateway/mesh ./gateway/envoy ./plugins/storage/victoriametrics
@@ -32,9 +33,10 @@ build: ## bin/lockkeeper and bin/plugins/*
 	done
 
 .PHONY: test
-test: build ## all tests; those that need an Envoy, or Python's gRPC, are skipped where it cannot be had
+test: build ## all tests; those that need an Envoy, Python's gRPC, amtool or a Prometheus are skipped where it cannot be had
 	@$(MAKE) --no-print-directory envoy || echo 'no Envoy: the tests that need one are skipped'
 	@$(MAKE) --no-print-directory python || echo 'no gRPC for Python: the tests that need it are skipped'
+	@$(MAKE) --no-print-directory --keep-going amtool prometheus || echo 'no amtool, or no Prometheus: the tests that need it are skipped'
 	go test ./...
 	cd sdk && go test ./...
 
@@ -56,8 +58,8 @@ bench: build ## benchmarks (BENCH: packages, BENCHTIME: of each)
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(BENCH)
 
 .PHONY: e2e
-e2e: build envoy python ## the tests with real Envoys and plugins, none skipped, and the demo once
-	LOCKKEEPER_REQUIRE=envoy,plugins,network,python go test -count=1 ./gateway/... ./plugins/... ./examples/...
+e2e: build envoy python amtool prometheus ## the tests with real Envoys and plugins, none skipped, and the demo once
+	LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,prometheus go test -count=1 ./gateway/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 
 .PHONY: generate
@@ -75,6 +77,24 @@ envoy: $(envoy) ## a real Envoy, in .cache/
 
 .PHONY: python
 python: $(venv)/python-requirements ## what plugins in Python need, in .cache/
+
+.PHONY: amtool
+amtool: ## Alertmanager's command line, in .cache/
+	GOBIN=$(tools) go install github.com/prometheus/alertmanager/cmd/amtool
+
+.PHONY: prometheus
+prometheus: $(tools)/prometheus ## a real Prometheus, Debian's, in .cache/
+
+# apt gets directories of its own: so it takes no root, and installs nothing.
+$(tools)/prometheus:
+	rm -rf $(apt)
+	mkdir -p $(tools) $(apt)/state/lists/partial $(apt)/cache/archives/partial
+	cd $(apt) && for command in update 'download prometheus'; do \
+		apt-get -q -o Dir::State=$(apt)/state -o Dir::Cache=$(apt)/cache -o APT::Sandbox::User= $$command || exit 1; \
+	done
+	dpkg -x $(apt)/prometheus_*.deb $(apt)/files
+	mv $(apt)/files/usr/bin/prometheus $@
+	rm -rf $(apt)
 
 $(venv)/python-requirements: examples/plugins/python/requirements.txt | $(venv)/bin/pip
 	$(venv)/bin/pip install --quiet --disable-pip-version-check -r $<

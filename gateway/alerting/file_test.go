@@ -125,7 +125,7 @@ func TestReadme(t *testing.T) {
 		block, _, _ := strings.Cut(part, "```")
 		blocks = append(blocks, block)
 	}
-	require.Len(t, blocks, 3)
+	require.Len(t, blocks, 4)
 	var shown struct {
 		Extensions struct{ Alerting map[string]any }
 	}
