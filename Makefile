@@ -26,7 +26,8 @@ demo: build envoy ## two data centres on this machine, watched by the gateway (D
 .PHONY: build
 build: ## bin/lockkeeper and bin/plugins/*
 	$(build) -o bin/lockkeeper ./gateway
-	@for plugin in plugins/*/*/; do \
+	@for main in plugins/*/*/main.go; do \
+		plugin=$$(dirname $$main); \
 		name=$$(basename $$(dirname $$plugin))-$$(basename $$plugin); \
 		echo "$(build) -o bin/plugins/$$name ./$$plugin"; \
 		$(build) -o bin/plugins/$$name ./$$plugin || exit 1; \

@@ -2,7 +2,7 @@ package main
 
 import (
 	_ "github.com/lockkeeper/lockkeeper/gateway/storage"
-	_ "github.com/lockkeeper/lockkeeper/plugins/storage/one/part"
-	_ "github.com/lockkeeper/lockkeeper/plugins/storage/two"
+	_ "github.com/lockkeeper/lockkeeper/plugins/notify/two"
+	_ "github.com/lockkeeper/lockkeeper/plugins/storage/part"
 	_ "github.com/lockkeeper/lockkeeper/sdk"
 )
