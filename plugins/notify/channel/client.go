@@ -2,6 +2,7 @@ package channel
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,9 @@ type HTTP struct {
 type Client struct {
 	http    *http.Client
 	secrets *strings.Replacer
+
+	// Authorization is sent as the header of that name; empty: none.
+	Authorization string
 }
 
 // Client makes the client. No error of its will tell the secrets; of one that is a URL, what comes after the host is one, too.
@@ -89,6 +93,9 @@ func hide(secrets []string) *strings.Replacer {
 func (c *Client) Send(key string, request *http.Request) (*http.Response, error) {
 	request.Header.Set("User-Agent", "Lockkeeper")
 	request.Header.Set("Idempotency-Key", key)
+	if c.Authorization != "" {
+		request.Header.Set("Authorization", c.Authorization)
+	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, c.unsent(err)
@@ -116,8 +123,18 @@ func (c *Client) Send(key string, request *http.Request) (*http.Response, error)
 // Hide is the text of an error without the secrets.
 func (c *Client) Hide(err error) error { return errors.New(c.secrets.Replace(err.Error())) }
 
-// Close ends the connections that nobody uses.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Notification is the plugin that sends by notify, and by this client.
+func (c *Client) Notification(notify func(ctx context.Context, g *sdk.Group) error) *sdk.Notification {
+	return &sdk.Notification{
+		Notify: func(ctx context.Context, g *sdk.Group) error {
+			if len(g.Alerts) == 0 {
+				return sdk.Permanent(errors.New("a group without alerts: there is nothing to tell"))
+			}
+			return notify(ctx, g)
+		},
+		Stop: func(context.Context) error { c.http.CloseIdleConnections(); return nil },
+	}
+}
 
 func (c *Client) unsent(err error) error {
 	var withURL *url.Error

@@ -111,7 +111,7 @@ func TestRedirects(t *testing.T) {
 	defer server.Close()
 	client, err := HTTP{Allow: []string{"127.0.0.0/8"}}.Client()
 	require.NoError(t, err)
-	defer client.Close()
+	defer client.http.CloseIdleConnections()
 	send := func() error {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/from", http.NoBody)
 		require.NoError(t, err)
@@ -141,7 +141,7 @@ func TestProxy(t *testing.T) {
 	send := func() error {
 		client, err := settings.Client()
 		require.NoError(t, err)
-		defer client.Close()
+		defer client.http.CloseIdleConnections()
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://hooks.example.com/x", http.NoBody)
 		require.NoError(t, err)
 		_, err = client.Send("key", request)
@@ -161,7 +161,7 @@ func TestTLS(t *testing.T) {
 	send := func() error {
 		client, err := settings.Client()
 		require.NoError(t, err)
-		defer client.Close()
+		defer client.http.CloseIdleConnections()
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, http.NoBody)
 		require.NoError(t, err)
 		_, err = client.Send("key", request)
@@ -179,7 +179,7 @@ func TestDeadline(t *testing.T) {
 	defer server.Close()
 	client, err := HTTP{Allow: []string{"127.0.0.0/8"}}.Client()
 	require.NoError(t, err)
-	defer client.Close()
+	defer client.http.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, http.NoBody)

@@ -16,6 +16,9 @@ import (
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
+// linkBytes is what a link may have: some channels take no longer ones.
+const linkBytes = 2000
+
 // Key is 32 hexadecimal digits that are the same for the same alerts in the same state, however often and by whichever process they are sent.
 func Key(g *sdk.Group) string {
 	lines := make([]string, len(g.Alerts))
@@ -32,7 +35,7 @@ func Key(g *sdk.Group) string {
 // text makes it, which is where a channel escapes them.
 func Shape(g *sdk.Group, alerts int, text func(string) string) *sdk.Group {
 	shaped := *g
-	shaped.GroupLabels, shaped.CommonLabels, shaped.CommonAnnotations = each(g.GroupLabels, text), each(g.CommonLabels, text), each(g.CommonAnnotations, text)
+	shaped.GroupLabels, shaped.CommonLabels, shaped.CommonAnnotations = each(g.GroupLabels, text), each(g.CommonLabels, text), each(linked(g.CommonAnnotations), text)
 	ordered := slices.Clone(g.Alerts)
 	slices.SortStableFunc(ordered, func(a, b sdk.GroupAlert) int { return strings.Compare(a.Status, b.Status) }) // "firing" is before "resolved"
 	if len(ordered) > alerts {
@@ -40,10 +43,22 @@ func Shape(g *sdk.Group, alerts int, text func(string) string) *sdk.Group {
 		ordered = ordered[:alerts]
 	}
 	for i, a := range ordered {
-		ordered[i].Labels, ordered[i].Annotations, ordered[i].GeneratorURL = each(a.Labels, text), each(a.Annotations, text), Link(a.GeneratorURL)
+		ordered[i].Labels, ordered[i].Annotations, ordered[i].GeneratorURL = each(a.Labels, text), each(linked(a.Annotations), text), Link(a.GeneratorURL)
 	}
 	shaped.Alerts, shaped.ExternalURL = ordered, Link(g.ExternalURL)
 	return &shaped
+}
+
+// linked leaves out annotations that are to be links, such as runbook_url, and are none.
+func linked(annotations map[string]string) map[string]string {
+	kept := maps.Clone(annotations)
+	maps.DeleteFunc(kept, func(name, value string) bool { return strings.HasSuffix(name, "_url") && Link(value) == "" })
+	return kept
+}
+
+// More is how many alerts of g are not among so many that are shown.
+func More(g *sdk.Group, shown int) int {
+	return max(len(g.Alerts)-shown, 0) + int(min(g.TruncatedAlerts, 1<<31))
 }
 
 func each(values map[string]string, text func(string) string) map[string]string {
@@ -118,9 +133,14 @@ func Silence(g *sdk.Group) string {
 	return Link(strings.TrimSuffix(base, "/") + "/#/silences/new?filter=" + url.QueryEscape("{"+strings.Join(matchers, ",")+"}"))
 }
 
-// Link is text if it is an address of the web that people can follow, else empty: no other scheme, and nothing endless.
+// Link is text if it is an address of the web that people can follow, else empty: no other scheme, nothing endless, and nothing that a
+// channel could take for the end of the link.
 func Link(text string) string {
-	if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || len(text) > 2000 {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || len(text) > linkBytes {
+		return ""
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("|<>\"'`{}()[]\\^*", r) }) {
 		return ""
 	}
 	return text

@@ -55,6 +55,9 @@ func TestShape(t *testing.T) {
 	require.Equal(t, []string{"2", "3"}, []string{shaped.Alerts[0].Labels["N"], shaped.Alerts[1].Labels["N"]}, "those that fire, in order")
 	require.EqualValues(t, 1, shaped.TruncatedAlerts)
 	require.Equal(t, "TWO", shaped.Alerts[0].Annotations["SUMMARY"])
+	g.Alerts[1].Annotations = map[string]string{"runbook_url": "javascript:x", "dashboard_url": "https://x"}
+	require.Equal(t, map[string]string{"dashboard_url": "https://x"}, Shape(g, 1, Clean).Alerts[0].Annotations)
+	require.Equal(t, 2, More(g, 1))
 	require.Equal(t, "DOWN", shaped.GroupLabels["ALERTNAME"])
 }
 
@@ -77,7 +80,7 @@ func TestLinks(t *testing.T) {
 	require.Empty(t, Silence(g))
 	g.ExternalURL = ""
 	require.Empty(t, Silence(g))
-	for _, none := range []string{"javascript:alert(1)", "ftp://x/y", "/graph", "", "http://", "https://x/" + strings.Repeat("y", 3000), "http://a b/"} {
+	for _, none := range []string{"javascript:alert(1)", "ftp://x/y", "/graph", "", "http://", "https://x/" + strings.Repeat("y", 3000), "http://a b/", "https://x/|y", "https://bank.example.com@evil.example.com/", "https://x/)", "https://x/水"} {
 		require.Empty(t, Link(none))
 	}
 	require.Equal(t, "https://x/y?z#w", Link("https://x/y?z#w"))

@@ -35,17 +35,14 @@ func open(_ context.Context, c sdk.Config) (*sdk.Notification, error) {
 	if err != nil {
 		return nil, sdk.Permanent(err)
 	}
-	return &sdk.Notification{
-		Notify: func(ctx context.Context, g *sdk.Group) error {
-			request, err := s.request(ctx, g)
-			if err != nil {
-				return sdk.Permanent(err)
-			}
-			_, err = client.Send(channel.Key(g), request)
-			return err
-		},
-		Stop: func(context.Context) error { client.Close(); return nil },
-	}, nil
+	return client.Notification(func(ctx context.Context, g *sdk.Group) error {
+		request, err := s.request(ctx, g)
+		if err != nil {
+			return sdk.Permanent(err)
+		}
+		_, err = client.Send(channel.Key(g), request)
+		return err
+	}), nil
 }
 
 func (s *settings) request(ctx context.Context, g *sdk.Group) (*http.Request, error) {
