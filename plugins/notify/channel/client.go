@@ -60,7 +60,7 @@ func (h HTTP) Client(secrets ...string) (*Client, error) {
 	if settings.FollowRedirects {
 		client.CheckRedirect = sameRequest
 	}
-	return &Client{http: client, secrets: hide(secrets)}, nil
+	return &Client{http: client, secrets: Secrets(secrets...)}, nil
 }
 
 // sameRequest follows what asks for the same request elsewhere. After a 301, 302 or 303 it would be a GET without what was to be told.
@@ -71,7 +71,8 @@ func sameRequest(next *http.Request, before []*http.Request) error {
 	return nil
 }
 
-func hide(secrets []string) *strings.Replacer {
+// Secrets leaves the secrets out of a text, as they are and as URLs have them.
+func Secrets(secrets ...string) *strings.Replacer {
 	var pairs []string
 	for _, secret := range secrets {
 		if secret == "" {
@@ -141,11 +142,16 @@ func (c *Client) unsent(err error) error {
 	if errors.As(err, &withURL) {
 		err = withURL.Err
 	}
+	return Unsent(err, c.secrets)
+}
+
+// Unsent is what became of something that got no answer: retryable, unless the address was refused.
+func Unsent(err error, secrets *strings.Replacer) error {
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		return sdk.Permanent(refused)
 	}
-	return sdk.Retryable(errors.New(c.secrets.Replace(err.Error())), 0)
+	return sdk.Retryable(errors.New(secrets.Replace(err.Error())), 0)
 }
 
 // pause is what a Retry-After asks for (RFC 9110, 10.2.3), an hour at most; 0 when it says nothing.
