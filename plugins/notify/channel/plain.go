@@ -62,3 +62,15 @@ func Inert(text string) string {
 func isLink(word string) bool {
 	return slices.ContainsFunc([]string{"://", "www.", "mailto:", "tel:", "sms:", "javascript:"}, func(part string) bool { return strings.Contains(word, part) })
 }
+
+// Runbooks are the links in runbook_url of the alerts that fire, each once, three at most.
+func Runbooks(g *sdk.Group) []string {
+	var found []string
+	for _, a := range g.Firing() {
+		link := Link(a.Annotations["runbook_url"])
+		if link != "" && !slices.Contains(found, link) && len(found) < 3 {
+			found = append(found, link)
+		}
+	}
+	return found
+}

@@ -59,3 +59,16 @@ func FuzzPlain(f *testing.F) {
 		}
 	})
 }
+
+func TestRunbooks(t *testing.T) {
+	g := group()
+	for i, link := range []string{"https://r/over", "https://r/1", "https://r/1"} {
+		g.Alerts[i].Annotations = map[string]string{"runbook_url": link}
+	}
+	require.Equal(t, []string{"https://r/1"}, Runbooks(g))
+	for i := range 5 {
+		g.Alerts = append(g.Alerts, sdk.GroupAlert{Status: "firing", Annotations: map[string]string{"runbook_url": fmt.Sprint("https://r/", i)}})
+	}
+	g.Alerts[2].Annotations["runbook_url"] = "javascript:x"
+	require.Equal(t, []string{"https://r/1", "https://r/0", "https://r/2"}, Runbooks(g))
+}
