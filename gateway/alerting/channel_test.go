@@ -1,6 +1,7 @@
 package alerting
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -105,6 +106,21 @@ func TestStopWhileTelling(t *testing.T) {
 	g.post(t, `[{"labels":{"alertname":"One"}},{"labels":{"alertname":"Two"}}]`)
 	require.Equal(t, "Two", chat.next(t).GroupLabels["alertname"])
 	require.Empty(t, chat.groups)
+}
+
+// What hangs does not keep the gateway.
+func TestStopWhileHung(t *testing.T) {
+	d := delivery{patience: 10 * time.Millisecond}
+	d.telling.RLock()
+	d.stop()
+	d.telling.RUnlock()
+	require.Eventually(t, func() bool {
+		d.telling.RLock()
+		defer d.telling.RUnlock()
+		return d.stopped
+	}, patience, time.Millisecond)
+	_, _, err := d.remembering(nil, nil).Exec(t.Context(), nil)
+	require.ErrorIs(t, err, context.Canceled, "whoever begins now is too late")
 }
 
 // max_alerts bounds a notification, and the plugin is told how many more there are.

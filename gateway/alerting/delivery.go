@@ -22,6 +22,9 @@ import (
 	pluginv1 "github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1"
 )
 
+// stopPatience leaves those who end in good order, after finish, the time to write that down.
+const stopPatience = 2 * finish
+
 // groupSweep is how often groups that are over are dropped.
 const groupSweep = 30 * time.Second
 
@@ -85,8 +88,9 @@ type delivery struct {
 	inhibitor  *inhibit.Inhibitor
 	dispatcher *dispatch.Dispatcher
 
-	telling sync.RWMutex // held for reading by each notification under way
-	stopped bool
+	telling  sync.RWMutex // held for reading by each notification under way
+	stopped  bool
+	patience time.Duration // stopPatience
 }
 
 // deliver puts a plan to work instead of the one that is. Inhibition knows all alerts before anybody is told of the first.
@@ -95,7 +99,7 @@ func (a *alerting) deliver(p *plan) {
 		d.stop()
 	}
 	s := a.state
-	d := &delivery{plan: p, inhibitor: inhibit.NewInhibitor(s.intake, p.file.InhibitRules, a.slog, eventrecorder.Recorder{})}
+	d := &delivery{plan: p, patience: stopPatience, inhibitor: inhibit.NewInhibitor(s.intake, p.file.InhibitRules, a.slog, eventrecorder.Recorder{})}
 	at := func() time.Duration { return 0 } // one gateway waits for no other
 	pipeline := a.pipelines.New(p.receivers, at, d.inhibitor, s.silencer, p.intervals, a.groups, s.told, nil)
 	d.dispatcher = dispatch.NewDispatcher(s.intake, p.routes, d.remembering(s.intake, pipeline), a.groups, atLeast, groupSweep, nil,
@@ -130,11 +134,20 @@ func (d *delivery) remembering(alerts *intake, next notify.Stage) notify.Stage {
 	})
 }
 
-// stop returns when the notifications under way have ended, each with its line in the notification log.
+// stop returns when the notifications under way have ended, each with its line in the notification log. One that does not care
+// that it should end, such as an email to a server that hangs, is not waited for longer than a patience.
 func (d *delivery) stop() {
 	d.dispatcher.Stop()
 	d.inhibitor.Stop()
-	d.telling.Lock()
-	defer d.telling.Unlock()
-	d.stopped = true
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.telling.Lock()
+		defer d.telling.Unlock()
+		d.stopped = true
+	}()
+	select {
+	case <-ended:
+	case <-time.After(d.patience):
+	}
 }
