@@ -34,10 +34,10 @@ build: ## bin/lockkeeper and bin/plugins/*
 	done
 
 .PHONY: test
-test: build ## all tests; those that need an Envoy, Python's gRPC, amtool or a Prometheus are skipped where it cannot be had
+test: build ## all tests; those that need an Envoy, Python's gRPC, amtool, promtool or a Prometheus are skipped where it cannot be had
 	@$(MAKE) --no-print-directory envoy || echo 'no Envoy: the tests that need one are skipped'
 	@$(MAKE) --no-print-directory python || echo 'no gRPC for Python: the tests that need it are skipped'
-	@$(MAKE) --no-print-directory --keep-going amtool prometheus || echo 'no amtool, or no Prometheus: the tests that need it are skipped'
+	@$(MAKE) --no-print-directory --keep-going amtool promtool prometheus || echo 'no amtool, promtool or Prometheus: the tests that need it are skipped'
 	go test ./...
 	cd sdk && go test ./...
 
@@ -96,6 +96,10 @@ $(tools)/prometheus:
 	dpkg -x $(apt)/prometheus_*.deb $(apt)/files
 	mv $(apt)/files/usr/bin/prometheus $@
 	rm -rf $(apt)
+
+.PHONY: promtool
+promtool: ## Prometheus's own tool, which tests deploy/rules, in .cache/
+	GOBIN=$(tools) go install github.com/prometheus/prometheus/cmd/promtool
 
 $(venv)/python-requirements: examples/plugins/python/requirements.txt | $(venv)/bin/pip
 	$(venv)/bin/pip install --quiet --disable-pip-version-check -r $<
