@@ -255,6 +255,6 @@ func TestAlertsWithoutStorage(t *testing.T) {
 	g.ask(t, http.MethodPost, "/api/v2/alerts", operatorToken, `[{"labels":{"alertname":"Posted"}}]`)
 	g.until(t, `"Posted"`)
 	t.Logf("told of an alert by a killed channel after %s", time.Since(began))
-	g.until(t, `"PluginDown"`, `"plugin":"victoriametrics"`, `"severity":"critical"`, `"status":"firing"`)
+	g.until(t, `"PluginDown"`, `"plugin":"victoriametrics"`, `"severity":"page"`, `"status":"firing"`)
 	t.Logf("told of a dead storage after %s", time.Since(began))
 }

@@ -177,7 +177,7 @@ func TestRateLimit(t *testing.T) {
 		told[group.GroupLabels["alertname"]]++
 		if group.GroupLabels["alertname"] == "NotificationsSuppressed" {
 			require.Regexp(t, `^[0-9]+ notifications suppressed$`, group.CommonAnnotations["summary"])
-			require.Equal(t, map[string]string{"alertname": "NotificationsSuppressed", "receiver": "team", "plugin": "chat", "severity": "warning"}, group.CommonLabels)
+			require.Equal(t, map[string]string{"alertname": "NotificationsSuppressed", "receiver": "team", "plugin": "chat", "severity": "ticket", "owner": "platform"}, group.CommonLabels)
 		}
 	}
 	require.Len(t, told, 3)

@@ -85,7 +85,7 @@ func (l *limiter) alert(receiver, plugin string) *sdk.Alert {
 		return nil
 	}
 	return &sdk.Alert{
-		Labels: map[string]string{"alertname": suppressedAlert, "receiver": receiver, "plugin": plugin, "severity": "warning"},
+		Labels: map[string]string{"alertname": suppressedAlert, "receiver": receiver, "plugin": plugin, "severity": "ticket", "owner": "platform"},
 		Annotations: map[string]string{
 			"summary":     fmt.Sprintf("%d notifications suppressed", l.suppressed),
 			"description": fmt.Sprintf("The receiver %s is told of no more than %s by %s. All alerts are on the console.", receiver, l.limit.text, plugin),

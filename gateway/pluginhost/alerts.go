@@ -27,12 +27,12 @@ func (h *host) Alerts() []sdk.Alert {
 		if !down {
 			continue
 		}
-		severity := "warning"
+		severity := "ticket"
 		if r.Kind != "notification" { // without storage or rules nobody is alerted of anything else
-			severity = "critical"
+			severity = "page"
 		}
 		alerts = append(alerts, sdk.Alert{
-			Labels:      map[string]string{"alertname": "PluginDown", "plugin": r.Name, "kind": r.Kind, "severity": severity},
+			Labels:      map[string]string{"alertname": "PluginDown", "plugin": r.Name, "kind": r.Kind, "severity": severity, "owner": "platform"},
 			Annotations: map[string]string{"summary": "The plugin " + r.Name + " does not work", "description": r.LastError},
 			StartsAt:    since,
 		})

@@ -54,6 +54,6 @@ func TestAlerts(t *testing.T) {
 	f.host.outages.since = map[string]time.Time{"one": time.Now().Add(-time.Minute)}
 	alerts := f.host.Alerts()
 	require.Len(t, alerts, 1)
-	require.Equal(t, map[string]string{"alertname": "PluginDown", "plugin": "one", "kind": "storage", "severity": "critical"}, alerts[0].Labels)
+	require.Equal(t, map[string]string{"alertname": "PluginDown", "plugin": "one", "kind": "storage", "severity": "page", "owner": "platform"}, alerts[0].Labels)
 	require.Equal(t, "The plugin one does not work", alerts[0].Annotations["summary"])
 }
