@@ -46,7 +46,7 @@ func TestSettle(t *testing.T) {
 // An end that nobody was told of is told of after a restart.
 func TestResolvedWhileNobodyListens(t *testing.T) {
 	chat := serve(t, "notification")
-	g := newGateway(t, strings.Replace(quick, "100ms", "3s", 1), map[string]*plugin{"chat": chat})
+	g := newGateway(t, strings.Replace(quick, "100ms", "1h", 1), map[string]*plugin{"chat": chat})
 	stop := g.start(t)
 	one := firing("One")
 	require.NoError(t, g.alerting.state.intake.Put(t.Context(), one))
