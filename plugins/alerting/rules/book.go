@@ -33,11 +33,12 @@ type book struct {
 
 type entry struct {
 	firing
-	sent time.Time
+	sent   time.Time
+	before bool // only a process before this one has told of it
 }
 
 // update returns what is to be told, when alerts is all that fires and what has resolved. open tells of an alert that is
-// not among them whether nobody can know yet.
+// not among them whether nobody can know yet: that goes on as it was.
 func (b *book) update(now time.Time, alerts []firing, open func(labels.Labels) bool) (tell []firing) {
 	seen := make(map[uint64]bool, len(alerts))
 	for _, alert := range alerts {
@@ -50,8 +51,8 @@ func (b *book) update(now time.Time, alerts []firing, open func(labels.Labels) b
 		case known == nil:
 			known = &entry{}
 			b.told[key] = known
-		case known.resolved.IsZero() != alert.resolved.IsZero():
-			known.sent = time.Time{}
+		case known.before || known.resolved.IsZero() != alert.resolved.IsZero():
+			known.sent, known.before = time.Time{}, false
 		}
 		known.firing = alert
 		tell = known.tell(tell, now)
@@ -62,6 +63,7 @@ func (b *book) update(now time.Time, alerts []firing, open func(labels.Labels) b
 		}
 		if known.resolved.IsZero() {
 			if open(known.labels) {
+				tell = known.tell(tell, now)
 				return false
 			}
 			known.resolved, known.sent = now, time.Time{}
@@ -83,10 +85,11 @@ func (e *entry) tell(tell []firing, now time.Time) []firing {
 	return append(tell, e.firing)
 }
 
-// remembered is an alert that the gateway was told by a process before this one.
-func (b *book) remembered(alert firing) {
+// remembered is an alert that the gateway was told of by a process before this one. If nobody knows until then whether it fires
+// still, it is told again.
+func (b *book) remembered(alert firing, until time.Time) {
 	if key := alert.labels.Hash(); b.told[key] == nil {
-		b.told[key] = &entry{firing: alert}
+		b.told[key] = &entry{firing: alert, sent: until.Add(-resend), before: true}
 	}
 }
 

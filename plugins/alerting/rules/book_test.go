@@ -75,16 +75,21 @@ func TestBook(t *testing.T) {
 // Of what nobody knows nothing is said.
 func TestBookOpen(t *testing.T) {
 	o := newTold(t)
-	o.book.remembered(firing{labels: named("A")})
-	o.book.remembered(firing{labels: named("B")})
-	o.open = []string{"A", "B"}
+	for _, name := range []string{"A", "B", "C"} {
+		o.book.remembered(firing{labels: named(name)}, time.Unix(1_000_000+30, 0))
+	}
+	o.open = []string{"A", "B", "C"}
 	o.at(0, nil)
-	o.open = []string{"B"}
+	o.open = []string{"B", "C"}
 	o.at(1, nil, "-A")
 	o.at(2, []string{"B"}, "B")
-	o.at(70, nil, "-A")
+	// but that it fired, before it is taken for over; and so each minute
+	o.at(29, []string{"B"})
+	o.at(30, []string{"B"}, "C")
+	o.at(70, nil, "-A", "B")
+	o.at(90, nil, "C")
 	o.open = nil
-	o.at(71, nil, "-B")
+	o.at(91, nil, "-B", "-C")
 }
 
 func TestTroubles(t *testing.T) {

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	outage    = time.Hour   // an alert's state is restored that was written so long ago
-	tellEvery = time.Second // how soon an alert that fires is sent
+	outage      = time.Hour        // an alert's state is restored that was written so long ago
+	tellEvery   = time.Second      // how soon an alert that fires is sent
+	remindAfter = 30 * time.Second // what was told before and is not known yet is told again: a gateway may wait a minute for it
 )
 
 // evaluation is one call of Evaluate: the manager evaluates, watch looks after files, source and results, tell sends.
@@ -110,6 +111,7 @@ func (p *plugin) newEvaluation(ctx context.Context, s sdk.Source) *evaluation {
 
 // tell sends what has changed, each second, until ctx ends.
 func (e *evaluation) tell(ctx context.Context, send func([]sdk.Alert) error) error {
+	began := time.Now()
 	ticker := time.NewTicker(tellEvery)
 	defer ticker.Stop()
 	link := func(query string) string {
@@ -124,7 +126,7 @@ func (e *evaluation) tell(ctx context.Context, send func([]sdk.Alert) error) err
 			return ctx.Err()
 		case alerts := <-e.before:
 			for _, alert := range alerts {
-				e.book.remembered(alert)
+				e.book.remembered(alert, began.Add(remindAfter))
 			}
 		case now := <-ticker.C:
 			changed := e.changed(now)
@@ -178,19 +180,22 @@ func notEvaluated(rule rules.Rule) bool {
 	return err != nil && !errors.As(err, &not)
 }
 
-// iterate evaluates a group. One whose alerts are still to be restored is evaluated again when the source was away, because
-// the manager restores only what its first two evaluations have found.
+// iterate evaluates a group. The first time it waits for the storage, restores what the evaluation has found and evaluates again, so
+// that what fired before fires at once. Left to itself the manager would evaluate twice before, for lack of scraped samples; and
+// restore what it has found then, be it nothing because the storage was away.
 func (e *evaluation) iterate(ctx context.Context, g *rules.Group, at time.Time) {
-	if restoring(g) && e.source.wait(ctx) != nil {
-		return
+	for restoring(g) {
+		if e.source.wait(ctx) != nil {
+			return
+		}
+		rules.DefaultEvalIterationFunc(ctx, g, at)
+		if e.source.check(ctx); unanswered(g) && e.source.doubtful() {
+			at = g.EvalTimestamp(time.Now().UnixNano())
+			continue // it is not this query that failed
+		}
+		g.RestoreForState(time.Now())
 	}
 	rules.DefaultEvalIterationFunc(ctx, g, at)
-	for restoring(g) && unanswered(g) {
-		if e.source.check(ctx); !e.source.doubtful() || e.source.wait(ctx) != nil {
-			return // it was this query that failed
-		}
-		rules.DefaultEvalIterationFunc(ctx, g, g.EvalTimestamp(time.Now().UnixNano()))
-	}
 }
 
 func restoring(g *rules.Group) bool {

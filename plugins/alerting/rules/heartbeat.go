@@ -10,6 +10,9 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
+// stillFor is for how long a source that is back must show the same.
+const stillFor = time.Second
+
 // heartbeat writes the plugin's metrics the way of all results, and looks whether they arrive: a storage, or what is between,
 // may say yes and keep nothing.
 type heartbeat struct {
@@ -19,7 +22,11 @@ type heartbeat struct {
 
 	mu                 sync.Mutex
 	first, last, found time.Time // the first and last one that was taken; the newest that was found
-	back               time.Time // since when a source that was away answers again
+
+	// while it settles
+	back  time.Time // since when it answers
+	shown time.Time // the newest beat that it shows,
+	still time.Time // and since when
 }
 
 // beat writes one and looks for the newest.
@@ -65,23 +72,24 @@ func (h *heartbeat) find(ctx context.Context) (newest time.Time, err error) {
 	return newest, err
 }
 
-// settled tells whether a source that was away shows again what it has shown. It is not waited for longer than for any arrival.
+// settled tells whether a source that has just come back has read in what it had taken before: it shows the same newest beat for a while,
+// and no older one than it has shown before. That is not waited for longer than for any arrival.
 func (h *heartbeat) settled(ctx context.Context) bool {
-	h.mu.Lock()
-	known := h.found
-	if h.back.IsZero() {
-		h.back = time.Now()
-	}
-	late := time.Since(h.back) > h.within
-	h.mu.Unlock()
 	newest, err := h.find(ctx)
-	if err != nil || newest.Before(known) && !late {
-		return false
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.back = time.Time{}
-	return true
+	now := time.Now()
+	if h.back.IsZero() {
+		h.back = now
+	}
+	if err != nil || h.still.IsZero() || !newest.Equal(h.shown) {
+		h.shown, h.still = newest, now
+	}
+	settled := err == nil && now.Sub(h.still) >= stillFor && (!newest.Before(h.found) || now.Sub(h.back) > h.within)
+	if settled {
+		h.back, h.still = time.Time{}, time.Time{}
+	}
+	return settled
 }
 
 // missing is an error when what was taken cannot be found.

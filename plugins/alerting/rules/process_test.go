@@ -61,6 +61,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestConforms(t *testing.T) {
+	t.Parallel()
 	sdktest.Process(t, built(t, "rules"), map[string]any{
 		"files":               []string{ruleFile(t, alwaysFires)},
 		"evaluation_interval": "1s",

@@ -137,7 +137,6 @@ func TestResolvedWhileDead(t *testing.T) {
 	s.put(0, "errors", "job", "web")
 	g.listen(launch(t, built(t, "rules"), "", config(file)), s)
 	g.over(webErrors)
-	g.over(webErrors)
 	if came := g.all(); !fires(g.knows(batch)) || slices.Contains(came, batch+" is over") {
 		t.Errorf("the other one fires still: %q", came)
 	}

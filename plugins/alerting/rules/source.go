@@ -36,14 +36,15 @@ type source struct {
 
 	checking sync.Mutex
 	mu       sync.Mutex
-	suspect  bool  // a query has failed and no other was answered since; or none was asked yet
+	began    bool  // it was there once
+	suspect  bool  // a query has failed and no other was answered since
 	away     error // what check has found; nil: it is there
 	warned   map[string]string
 }
 
 func newSource(s sdk.Source, timeout time.Duration, m *metrics) *source {
 	return &source{
-		api: s.QueryURL + "/api/v1", write: s.RemoteWriteURL, timeout: timeout, metrics: m, warned: map[string]string{}, suspect: true,
+		api: s.QueryURL + "/api/v1", write: s.RemoteWriteURL, timeout: timeout, metrics: m, warned: map[string]string{},
 		client: &http.Client{Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
 		}},
@@ -156,8 +157,8 @@ func (s *source) note(query string, got *answer, err error) {
 	}
 }
 
-// check finds out whether a source is there of which that is not known. One that was away is back when it shows again what it
-// has shown before: without, rules would see nothing in what is not read in yet, and end their alerts.
+// check finds out whether a source is there of which that is not known. One that was away, or was never asked, is there when it shows
+// what it had taken before: rules would see nothing in what is not read in yet, and end their alerts.
 func (s *source) check(ctx context.Context) {
 	if !s.doubtful() || !s.checking.TryLock() {
 		return
@@ -168,15 +169,23 @@ func (s *source) check(ctx context.Context) {
 	if errors.As(err, &no) {
 		err = nil
 	}
-	if err == nil && s.isAway() != nil && !s.settled(ctx) {
-		err = errors.New("it answers, and does not show yet what it has taken before")
-	}
 	if ctx.Err() != nil {
 		return
 	}
 	s.mu.Lock()
+	began, away := s.began, s.away
+	s.mu.Unlock()
+	settled := began && away == nil || err == nil && s.settled(ctx)
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.away, s.suspect = err, err != nil
+	switch {
+	case err == nil && settled:
+		s.away, s.suspect, s.began = nil, false, true
+	case err == nil && away != nil:
+		s.away = errors.New("the storage answers, and does not show yet what it has taken before")
+	default:
+		s.away = err
+	}
 }
 
 // wait returns when the source is there, or with an error when ctx ends.
@@ -194,7 +203,7 @@ func (s *source) wait(ctx context.Context) error {
 func (s *source) doubtful() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.suspect || s.away != nil
+	return s.suspect || s.away != nil || !s.began
 }
 
 // isAway is the reason why the source is away, or nil.

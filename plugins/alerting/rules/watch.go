@@ -38,7 +38,7 @@ func (e *evaluation) watch(ctx context.Context) {
 			return
 		case now := <-ticker.C:
 			e.source.check(ctx)
-			if e.source.isAway() != nil {
+			if e.source.doubtful() {
 				continue // a manager that waits for its groups must not wait for the source
 			}
 			if files.now(now, filesEvery) && e.reload() {
