@@ -71,6 +71,9 @@ func (r *runner) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return running.stop()
 		case err := <-running.ended:
+			if ctx.Err() != nil { // the collector saw it first
+				return err
+			}
 			return errors.Join(errors.New("a component failed for good: the log says which"), err)
 		case <-r.hangups:
 			next, err := r.reload(ctx, running)
