@@ -16,9 +16,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/notify"
 	"github.com/prometheus/alertmanager/template"
-	"github.com/prometheus/alertmanager/types"
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 
@@ -102,10 +102,10 @@ func described(ctx context.Context, g *sdk.Group, key string) context.Context {
 	return notify.WithNotificationReason(ctx, notify.ReasonUnknown)
 }
 
-func alerts(g *sdk.Group) []*types.Alert {
-	list := make([]*types.Alert, len(g.Alerts))
+func alerts(g *sdk.Group) []*alert.Alert {
+	list := make([]*alert.Alert, len(g.Alerts))
 	for i, a := range g.Alerts {
-		list[i] = &types.Alert{Alert: model.Alert{
+		list[i] = &alert.Alert{Alert: model.Alert{
 			Labels: labels(a.Labels), Annotations: labels(a.Annotations), StartsAt: a.StartsAt, GeneratorURL: a.GeneratorURL,
 		}}
 		if a.Status == "resolved" { // which a notifier asks the clock for

@@ -3,6 +3,7 @@ package channel
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -60,7 +61,31 @@ func (h HTTP) Client(secrets ...string) (*Client, error) {
 	if settings.FollowRedirects {
 		client.CheckRedirect = sameRequest
 	}
-	return &Client{http: client, secrets: Secrets(secrets...)}, nil
+	return &Client{http: client, secrets: Secrets(append(secrets, credentials(settings)...)...)}, nil
+}
+
+// credentials are the secrets of http_config, as requests have them.
+func credentials(c config.HTTPClientConfig) []string {
+	secrets := []string{string(c.BearerToken)}
+	if c.Authorization != nil {
+		secrets = append(secrets, string(c.Authorization.Credentials))
+	}
+	if c.BasicAuth != nil {
+		secrets = append(secrets, string(c.BasicAuth.Password), Basic(c.BasicAuth.Username, string(c.BasicAuth.Password)))
+	}
+	if c.HTTPHeaders != nil {
+		for _, header := range c.HTTPHeaders.Headers {
+			for _, secret := range header.Secrets {
+				secrets = append(secrets, string(secret))
+			}
+		}
+	}
+	return secrets
+}
+
+// Basic is a user with a password as an Authorization header has them (RFC 7617).
+func Basic(user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 }
 
 // sameRequest follows what asks for the same request elsewhere. After a 301, 302 or 303 it would be a GET without what was to be told.
@@ -111,10 +136,10 @@ func (c *Client) Send(key string, request *http.Request) (*http.Response, error)
 		return response, nil
 	}
 	what := fmt.Sprintf("the other side answers %d %s", response.StatusCode, http.StatusText(response.StatusCode))
-	if said := Clip(Clean(string(body)), toldRunes); said != "" {
+	if said := Clip(Clean(c.secrets.Replace(string(body))), toldRunes); said != "" { // in this order: no half of a secret is left
 		what += ": " + said
 	}
-	err = errors.New(c.secrets.Replace(what))
+	err = errors.New(what)
 	if response.StatusCode == http.StatusTooManyRequests || response.StatusCode/100 == 5 {
 		return response, sdk.Retryable(err, pause(response.Header.Get("Retry-After"), time.Now()))
 	}

@@ -5,6 +5,7 @@ package channeltest
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -168,7 +169,8 @@ func retryAfter(err error) time.Duration {
 func (c Channel) secrets(t *testing.T) {
 	stub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
-		_ = r.Write(w)
+		_, _ = io.WriteString(w, r.Header.Get("Authorization")+" "+r.URL.String()+" ")
+		_, _ = io.Copy(w, r.Body)
 	}))
 	n := Opened(t, c.Open, c.config(stub.URL))
 	check := func(err error, permanent bool) {

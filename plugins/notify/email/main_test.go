@@ -119,6 +119,29 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// Whatever the mesh says, a mail has the head that it should have, and no line that is too long.
+func FuzzMessage(f *testing.F) {
+	f.Add("plain", "")
+	f.Add("a\r\nBcc: victim@example.com\r\n\r\n.\r\n", "<script>")
+	f.Add(strings.Repeat("水", 3000), "\xff\x00=?utf-8?q?x?=")
+	f.Fuzz(func(t *testing.T, label, summary string) {
+		s := settings{Smarthost: "x:25", From: "a@example.com", To: []string{"b@example.com", "c@example.com"}, TLS: "none", Hello: "x"}
+		m, err := s.mailer()
+		require.NoError(t, err)
+		g := channeltest.Firing()
+		g.GroupLabels["path"], g.Alerts[0].Annotations["summary"] = label, summary
+		text, err := m.message(g, time.Now())
+		require.NoError(t, err)
+		head, _, _ := parse(t, string(text))
+		require.Len(t, head, 9)
+		for _, line := range strings.SplitAfter(string(text), "\n") {
+			if len(line) > 1000 || line != "" && !strings.HasSuffix(line, "\r\n") {
+				t.Fatalf("%q, %q: %q", label, summary, line)
+			}
+		}
+	})
+}
+
 // What the server refuses for now is tried again, what it refuses is not.
 func TestAnswers(t *testing.T) {
 	f := func(begin, answer string, permanent bool, says string) {

@@ -54,7 +54,7 @@ func (m *mailer) judged(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &said):
-		what := errors.New(m.secrets.Replace(fmt.Sprintf("the server answers %d %s", said.Code, channel.Clip(channel.Clean(said.Msg), 200))))
+		what := fmt.Errorf("the server answers %d %s", said.Code, channel.Clip(channel.Clean(m.secrets.Replace(said.Msg)), 200))
 		if said.Code >= 500 {
 			return sdk.Permanent(what)
 		}

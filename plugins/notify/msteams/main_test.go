@@ -83,6 +83,13 @@ func node(value map[string]any, where string) error {
 	if url, ok := value["url"].(string); ok && !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://localhost:7070") {
 		return fmt.Errorf("%s: leads to %q", where, url)
 	}
+	for name, words := range map[string][]string{
+		"style": {"attention", "good"}, "size": {"Small", "Large"}, "weight": {"Bolder"}, "color": {"Attention", "Good"}, "version": {"1.2"},
+	} {
+		if said, ok := value[name].(string); ok && !slices.Contains(words, said) {
+			return fmt.Errorf("%s: no %s %q", where, name, said)
+		}
+	}
 	for name, child := range value {
 		if !slices.Contains(properties, name) && !slices.Contains(properties, name+"!") {
 			return fmt.Errorf("%s: a %s has no %s", where, kind, name)

@@ -77,6 +77,18 @@ func accept(r *http.Request, body []byte) error {
 	return nil
 }
 
+func FuzzEscape(f *testing.F) {
+	f.Add("<!channel> & <https://evil.example.com|your bank>")
+	f.Add("&lt;\xff\u202e")
+	f.Fuzz(func(t *testing.T, text string) {
+		said := escape(text)
+		rest := strings.NewReplacer("&amp;", "", "&lt;", "", "&gt;", "").Replace(said)
+		if strings.ContainsAny(rest, "&<>\n") || utf8.RuneCountInString(said) > 5*textRunes {
+			t.Errorf("%q: %q", text, said)
+		}
+	})
+}
+
 // By a token the answer is JSON, and 200 when it is a failure, too.
 func TestToken(t *testing.T) {
 	answer := `{"ok":true,"ts":"1503435956.000247","channel":"C123ABC456"}`

@@ -27,7 +27,7 @@ func TestChannel(t *testing.T) {
 			return map[string]any{"url": url + "/hook/t0ken-in-the-path", "secret": secret, "http_config": map[string]any{"authorization": map[string]any{"credentials": "b3arer"}}}
 		},
 		Accept:  accept,
-		Secrets: []string{secret, "t0ken-in-the-path"},
+		Secrets: []string{secret, "t0ken-in-the-path", "b3arer"},
 		Wrong: map[string]func(map[string]any){
 			"url: want a URL": func(config map[string]any) { config["url"] = "hooks.example.com/t0ken-in-the-path" },
 		},
