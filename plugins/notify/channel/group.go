@@ -35,7 +35,7 @@ func Key(g *sdk.Group) string {
 // text makes it, which is where a channel escapes them.
 func Shape(g *sdk.Group, alerts int, text func(string) string) *sdk.Group {
 	shaped := *g
-	shaped.GroupLabels, shaped.CommonLabels, shaped.CommonAnnotations = each(g.GroupLabels, text), each(g.CommonLabels, text), each(linked(g.CommonAnnotations), text)
+	shaped.GroupLabels, shaped.CommonLabels, shaped.CommonAnnotations = each(g.GroupLabels, text), each(g.CommonLabels, text), annotations(g.CommonAnnotations, text)
 	ordered := slices.Clone(g.Alerts)
 	slices.SortStableFunc(ordered, func(a, b sdk.GroupAlert) int { return strings.Compare(a.Status, b.Status) }) // "firing" is before "resolved"
 	if len(ordered) > alerts {
@@ -43,17 +43,24 @@ func Shape(g *sdk.Group, alerts int, text func(string) string) *sdk.Group {
 		ordered = ordered[:alerts]
 	}
 	for i, a := range ordered {
-		ordered[i].Labels, ordered[i].Annotations, ordered[i].GeneratorURL = each(a.Labels, text), each(linked(a.Annotations), text), Link(a.GeneratorURL)
+		ordered[i].Labels, ordered[i].Annotations, ordered[i].GeneratorURL = each(a.Labels, text), annotations(a.Annotations, text), Link(a.GeneratorURL)
 	}
 	shaped.Alerts, shaped.ExternalURL = ordered, Link(g.ExternalURL)
 	return &shaped
 }
 
-// linked leaves out annotations that are to be links, such as runbook_url, and are none.
-func linked(annotations map[string]string) map[string]string {
-	kept := maps.Clone(annotations)
-	maps.DeleteFunc(kept, func(name, value string) bool { return strings.HasSuffix(name, "_url") && Link(value) == "" })
-	return kept
+// annotations leaves those that are to be links, such as runbook_url, as they are, or out if they are none.
+func annotations(of map[string]string, text func(string) string) map[string]string {
+	made := each(of, text)
+	for name, value := range of {
+		if strings.HasSuffix(name, "_url") {
+			delete(made, text(name))
+			if Link(value) != "" {
+				made[text(name)] = value
+			}
+		}
+	}
+	return made
 }
 
 // More is how many alerts of g are not among so many that are shown.

@@ -55,8 +55,8 @@ func TestShape(t *testing.T) {
 	require.Equal(t, []string{"2", "3"}, []string{shaped.Alerts[0].Labels["N"], shaped.Alerts[1].Labels["N"]}, "those that fire, in order")
 	require.EqualValues(t, 1, shaped.TruncatedAlerts)
 	require.Equal(t, "TWO", shaped.Alerts[0].Annotations["SUMMARY"])
-	g.Alerts[1].Annotations = map[string]string{"runbook_url": "javascript:x", "dashboard_url": "https://x"}
-	require.Equal(t, map[string]string{"dashboard_url": "https://x"}, Shape(g, 1, Clean).Alerts[0].Annotations)
+	g.Alerts[1].Annotations = map[string]string{"runbook_url": "javascript:x", "dashboard_url": "https://x", "summary": "https://y"}
+	require.Equal(t, map[string]string{"dashboard_url": "https://x", "summary": "https[:]//y"}, Shape(g, 1, Inert).Alerts[0].Annotations)
 	require.Equal(t, 2, More(g, 1))
 	require.Equal(t, "DOWN", shaped.GroupLabels["ALERTNAME"])
 }

@@ -41,8 +41,10 @@ type Channel struct {
 func Check(t *testing.T, c Channel) {
 	stub := newStub(t, c)
 	t.Run("in process", func(t *testing.T) { sdktest.Notification(t, c.Open, c.config(stub.URL)) })
-	t.Run("process", func(t *testing.T) { sdktest.Process(t, Build(t), c.config(stub.URL)) })
-	require.NoError(t, stub.wrong())
+	t.Run("process", func(t *testing.T) {
+		sdktest.Process(t, Build(t), c.config(stub.URL))
+		require.NoError(t, stub.wrong())
+	})
 	t.Run("golden", func(t *testing.T) { c.golden(t) })
 	t.Run("answers", func(t *testing.T) { c.answers(t) })
 	t.Run("secrets", func(t *testing.T) { c.secrets(t) })

@@ -44,7 +44,7 @@ type shown struct {
 func (m *mailer) message(g *sdk.Group, now time.Time) ([]byte, error) {
 	key := channel.Key(g)
 	s := shown{
-		Title: channel.Clip(channel.Clean(channel.Title(g)), subjectRunes), Console: channel.Link(g.ExternalURL), Firing: g.Status == "firing",
+		Title: channel.Clip(channel.Inert(channel.Title(g)), subjectRunes), Console: channel.Link(g.ExternalURL), Firing: g.Status == "firing",
 		Alerts: channel.Shape(g, shownAlerts, clean).Alerts, More: channel.More(g, shownAlerts),
 	}
 	if s.Firing {
@@ -117,4 +117,4 @@ func part(parts *multipart.Writer, kind string, made executor, s shown) error {
 	return lines.Close()
 }
 
-func clean(s string) string { return channel.Clip(channel.Clean(s), textRunes) }
+func clean(s string) string { return channel.Clip(channel.Inert(s), textRunes) }

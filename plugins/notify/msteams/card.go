@@ -132,4 +132,4 @@ func buttons(g *sdk.Group) []action {
 	return all
 }
 
-func text(s string) string { return channel.Clip(channel.Clean(s), textRunes) }
+func text(s string) string { return channel.Clip(channel.Inert(s), textRunes) }

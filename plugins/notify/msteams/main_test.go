@@ -90,6 +90,9 @@ func node(value map[string]any, where string) error {
 			return fmt.Errorf("%s: no %s %q", where, name, said)
 		}
 	}
+	if said, ok := value["text"].(string); ok && channeltest.NoLinks(said) != nil {
+		return fmt.Errorf("%s: %w", where, channeltest.NoLinks(said))
+	}
 	for name, child := range value {
 		if !slices.Contains(properties, name) && !slices.Contains(properties, name+"!") {
 			return fmt.Errorf("%s: a %s has no %s", where, kind, name)

@@ -113,5 +113,5 @@ func (s *settings) message(g *sdk.Group, api *url.URL) *amconfig.SlackConfig {
 // escape keeps text from being a mention, a link or anything else that Slack reads into <…>.
 // https://docs.slack.dev/messaging/formatting-message-text#escaping
 func escape(text string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(channel.Clip(channel.Clean(text), textRunes))
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(channel.Clip(channel.Inert(text), textRunes))
 }

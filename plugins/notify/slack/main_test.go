@@ -69,12 +69,11 @@ func accept(r *http.Request, body []byte) error {
 			return fmt.Errorf("no button: %+v", action)
 		}
 	}
-	for _, entity := range regexp.MustCompile(`<[^>]*>`).FindAllString(a.Title+a.Text+a.Fallback+a.Footer, -1) {
-		if entity != "<https://runbooks.example.com/upstream-failures|Runbook>" {
-			return fmt.Errorf("the mesh can say %q", entity)
-		}
+	said := strings.ReplaceAll(a.Title+" "+a.Text+" "+a.Fallback+" "+a.Footer, "<https://runbooks.example.com/upstream-failures|Runbook>", "")
+	if found := regexp.MustCompile(`<[^>]*>`).FindString(said); found != "" {
+		return fmt.Errorf("the mesh can say %q", found)
 	}
-	return nil
+	return channeltest.NoLinks(said)
 }
 
 func FuzzEscape(f *testing.F) {
