@@ -44,7 +44,7 @@ func open(_ context.Context, c sdk.Config) (*sdk.Notification, error) {
 		return nil, sdk.Permanent(err)
 	}
 	client.Authorization = "Basic " + basic
-	p := &phones{settings: s, client: client, told: make(map[string]bool)}
+	p := &phones{settings: s, client: client}
 	return client.Notification(p.notify), nil
 }
 
@@ -99,10 +99,10 @@ func (s *settings) request(ctx context.Context, g *sdk.Group, by, to string) (*h
 		form.Set("Twiml", spoken(g))
 	case strings.HasPrefix(s.From, "MG") && len(s.From) == 34:
 		form.Set("MessagingServiceSid", s.From)
-		form.Set("Body", channel.Plain(g, smsRunes))
+		form.Set("Body", sms(g))
 	default:
 		form.Set("From", s.From)
-		form.Set("Body", channel.Plain(g, smsRunes))
+		form.Set("Body", sms(g))
 	}
 	address := strings.TrimSuffix(s.APIURL, "/") + "/2010-04-01/Accounts/" + s.AccountSID + "/" + resource + ".json"
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))

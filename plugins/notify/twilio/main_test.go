@@ -90,8 +90,8 @@ func accept(r *http.Request, body []byte) error {
 }
 
 func acceptBody(text string) error {
-	if text == "" || utf8.RuneCountInString(text) > 1600 {
-		return errors.New("Body: 1 to 1,600 characters")
+	if text == "" || utf8.RuneCountInString(text) > 1600 || strings.Contains(text, "…") {
+		return errors.New("Body: 1 to 1,600 characters, and none that needs the wide alphabet")
 	}
 	return channeltest.NoLinks(text)
 }
@@ -151,7 +151,7 @@ func TestNobodyIsWokenTwice(t *testing.T) {
 	n := channeltest.Opened(t, open, config(stub.URL))
 	stub.have("+4915112345678", http.StatusServiceUnavailable)
 	err := n.Notify(t.Context(), channeltest.Firing())
-	require.ErrorContains(t, err, "to[1] by call: the other side answers 503")
+	require.ErrorContains(t, err, "to[1] by sms: the other side answers 503")
 	require.False(t, sdk.IsPermanent(err))
 	require.Error(t, n.Notify(t.Context(), channeltest.Firing()))
 	require.Equal(t, []string{"+15005550010/Messages.json", "+15005550010/Calls.json"}, stub.have("", 0))
@@ -162,22 +162,14 @@ func TestNobodyIsWokenTwice(t *testing.T) {
 	require.Len(t, stub.have("", 0), 4)
 	require.NoError(t, n.Notify(t.Context(), channeltest.Resolved()))
 	require.Equal(t, []string{"+15005550010/Messages.json", "+4915112345678/Messages.json"}, stub.have("+15005550010", http.StatusBadRequest))
-	// A number that is none keeps the others from nothing.
-	err = n.Notify(t.Context(), channeltest.Resolved())
+	// A number that is none keeps the others from nothing, and is an error when nobody else is told.
+	require.NoError(t, n.Notify(t.Context(), channeltest.Resolved()))
+	require.Equal(t, []string{"+4915112345678/Messages.json"}, stub.have("+15005550010", http.StatusBadRequest))
+	c := config(stub.URL)
+	c["to"] = []string{"+15005550010"}
+	err = channeltest.Opened(t, open, c).Notify(t.Context(), channeltest.Resolved())
 	require.ErrorContains(t, err, "to[0] by sms: the other side answers 400 Bad Request: {\"code\":21211")
 	require.True(t, sdk.IsPermanent(err))
-	require.Equal(t, []string{"+4915112345678/Messages.json"}, stub.have("", 0))
-	require.NoError(t, n.Notify(t.Context(), channeltest.Resolved()))
-	require.Len(t, stub.have("", 0), 2)
-}
-
-func TestWhoIsToldIsBounded(t *testing.T) {
-	p := phones{told: make(map[string]bool)}
-	for i := range 5 * toldPhones {
-		p.remember(fmt.Sprint(i))
-		require.LessOrEqual(t, len(p.told), toldPhones)
-	}
-	require.True(t, p.knows(fmt.Sprint(5*toldPhones-1)))
 }
 
 // A messaging service chooses the number, and an API key stands for the account.
@@ -199,15 +191,21 @@ func TestServiceAndAPIKey(t *testing.T) {
 	require.Contains(t, got.URL.Path, account)
 }
 
-func FuzzSpoken(f *testing.F) {
+// Whatever the mesh says, a call only speaks, and a message has its length and no links.
+func FuzzText(f *testing.F) {
 	for _, a := range channeltest.Hostile().Alerts[:8] {
 		f.Add(a.Labels["path"])
 	}
+	f.Add(strings.Repeat("水…", 3000))
 	f.Fuzz(func(t *testing.T, text string) {
 		g := channeltest.Firing()
 		g.GroupLabels["host"], g.Alerts[0].Annotations["summary"] = text, text
 		if err := acceptTwiml(spoken(g)); err != nil {
 			t.Error(err)
+		}
+		said := sms(g)
+		if err := acceptBody(said); err != nil || utf8.RuneCountInString(said) > smsRunes {
+			t.Errorf("%q: %v", said, err)
 		}
 	})
 }
