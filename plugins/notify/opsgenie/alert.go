@@ -56,7 +56,7 @@ func length(values map[string]string) int {
 func (s *settings) build(api *url.URL, title string) func(*sdk.Group, *template.Template, ...config.HTTPClientOption) (notify.Notifier, error) {
 	return func(g *sdk.Group, t *template.Template, options ...config.HTTPClientOption) (notify.Notifier, error) {
 		return opsgenie.New(&opsgenie.OpsGenieConfig{
-			HTTPConfig: &config.HTTPClientConfig{}, APIURL: &amcommon.URL{URL: alertmanager.Plain(api)}, APIKey: config.Secret(s.APIKey),
+			HTTPConfig: &config.HTTPClientConfig{}, APIURL: &amcommon.URL{URL: alertmanager.Plain(api)}, APIKey: config.Secret(alertmanager.Literal(s.APIKey)),
 			Message: cmp.Or(s.Message, alertmanager.Literal(text(title))), Description: s.Description + tail(g), Priority: s.Priority, Entity: s.Entity, Tags: s.Tags, Source: "Lockkeeper",
 			Details: s.Details, Responders: s.responders(), UpdateAlerts: s.UpdateAlerts,
 		}, t, slog.New(slog.DiscardHandler), options...)

@@ -86,7 +86,7 @@ func (s *settings) notifier() (*alertmanager.Notifier, error) {
 // literals and links in it, which have no braces.
 func (s *settings) event(g *sdk.Group, api *url.URL) *pagerduty.PagerdutyConfig {
 	made := &pagerduty.PagerdutyConfig{
-		HTTPConfig: &commonconfig.HTTPClientConfig{}, URL: &amcommon.URL{URL: alertmanager.Plain(api)}, RoutingKey: commonconfig.Secret(s.RoutingKey),
+		HTTPConfig: &commonconfig.HTTPClientConfig{}, URL: &amcommon.URL{URL: alertmanager.Plain(api)}, RoutingKey: commonconfig.Secret(alertmanager.Literal(s.RoutingKey)),
 		Description: cmp.Or(s.Description, alertmanager.Literal(text(channel.Title(g)))), Severity: s.Severity, Source: "Lockkeeper", Client: "Lockkeeper", ClientURL: "{{ .ExternalURL }}",
 		Details: maps.Clone(pagerduty.DefaultPagerdutyDetails),
 	}
