@@ -51,13 +51,14 @@ func length(values map[string]string) int {
 	return sum
 }
 
-// build makes the notifier for a group with this title. It reads all of this as templates: of the mesh there are only literals and
+// build makes the notifier for a group with this title and severity. It reads all of this as templates: of the mesh there are only literals and
 // links in it, which have no braces.
-func (s *settings) build(api *url.URL, title string) func(*sdk.Group, *template.Template, ...config.HTTPClientOption) (notify.Notifier, error) {
+func (s *settings) build(api *url.URL, title, severity string) func(*sdk.Group, *template.Template, ...config.HTTPClientOption) (notify.Notifier, error) {
+	priority := map[string]string{"critical": "P1", "error": "P2", "warning": "P3", "info": "P5"}[severity]
 	return func(g *sdk.Group, t *template.Template, options ...config.HTTPClientOption) (notify.Notifier, error) {
 		return opsgenie.New(&opsgenie.OpsGenieConfig{
 			HTTPConfig: &config.HTTPClientConfig{}, APIURL: &amcommon.URL{URL: alertmanager.Plain(api)}, APIKey: config.Secret(alertmanager.Literal(s.APIKey)),
-			Message: cmp.Or(s.Message, alertmanager.Literal(text(title))), Description: s.Description + tail(g), Priority: s.Priority, Entity: s.Entity, Tags: s.Tags, Source: "Lockkeeper",
+			Message: cmp.Or(s.Message, alertmanager.Literal(text(title))), Description: s.Description + tail(g), Priority: cmp.Or(s.Priority, priority), Entity: s.Entity, Tags: s.Tags, Source: "Lockkeeper",
 			Details: s.Details, Responders: s.responders(), UpdateAlerts: s.UpdateAlerts,
 		}, t, slog.New(slog.DiscardHandler), options...)
 	}

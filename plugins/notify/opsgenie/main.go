@@ -20,7 +20,6 @@ import (
 const (
 	defaultDescription = `{{ range .Alerts }}{{ if and (eq .Status "resolved") (eq $.Status "firing") }}over: {{ end }}` +
 		`{{ with or .Annotations.summary .Annotations.description .Annotations.message }}{{ . }}{{ else }}{{ .Labels.Values | join " " }}{{ end }}` + "\n" + `{{ end }}`
-	defaultPriority = `{{ $s := .CommonLabels.severity }}{{ if match "^(critical|page)$" $s }}P1{{ else if eq $s "info" }}P5{{ else }}P3{{ end }}`
 )
 
 func main() { sdk.ServeNotification(open) }
@@ -32,7 +31,7 @@ type settings struct {
 	APIURL       string            `yaml:"api_url"`
 	Message      string            `yaml:"message"` // empty: the group's title
 	Description  string            `yaml:"description"`
-	Priority     string            `yaml:"priority"`
+	Priority     string            `yaml:"priority"` // empty: by channel.Severity
 	Entity       string            `yaml:"entity"`
 	Tags         string            `yaml:"tags"`
 	Details      map[string]string `yaml:"details"`
@@ -51,7 +50,7 @@ type responder struct {
 }
 
 func open(_ context.Context, c sdk.Config) (*sdk.Notification, error) {
-	s := settings{API: "opsgenie", Description: defaultDescription, Priority: defaultPriority}
+	s := settings{API: "opsgenie", Description: defaultDescription}
 	if err := c.Decode(&s); err != nil {
 		return nil, err
 	}
@@ -61,7 +60,7 @@ func open(_ context.Context, c sdk.Config) (*sdk.Notification, error) {
 	}
 	return notifier.Client.Notification(func(ctx context.Context, g *sdk.Group) error {
 		one := *notifier
-		one.Build = s.build(one.API, channel.Title(g))
+		one.Build = s.build(one.API, channel.Title(g), channel.Severity(g))
 		return one.Notify(ctx, fitting(g))
 	}), nil
 }

@@ -190,8 +190,8 @@ func TestPriority(t *testing.T) {
 	f("critical", "P1")
 	f("ticket", "P3")
 	f("info", "P5")
-	f("", "P3")
-	f("P1 and more", "P3")
+	f("", "P2")
+	f("P1 and more", "P2")
 }
 
 // What is too much for an alert is left out, not the alert.

@@ -24,9 +24,6 @@ import (
 const (
 	shownAlerts = 100 // an event has 512 KB at most
 	textRunes   = 300 // of one label or annotation
-
-	defaultSeverity = `{{ $s := .CommonLabels.severity }}{{ if match "^(critical|page)$" $s }}critical{{ else if match "^(warning|ticket)$" $s }}warning` +
-		`{{ else if eq $s "info" }}info{{ else }}error{{ end }}`
 )
 
 func main() { sdk.ServeNotification(open) }
@@ -36,14 +33,14 @@ type settings struct {
 	RoutingKey   string            `yaml:"routing_key"` // a secret
 	APIURL       string            `yaml:"api_url"`
 	Description  string            `yaml:"description"` // empty: the group's title
-	Severity     string            `yaml:"severity"`
-	Details      map[string]string `yaml:"details"` // beside those of every event
+	Severity     string            `yaml:"severity"`    // empty: channel.Severity
+	Details      map[string]string `yaml:"details"`     // beside those of every event
 	Templates    []string          `yaml:"templates"`
 	channel.HTTP `yaml:",inline"`
 }
 
 func open(_ context.Context, c sdk.Config) (*sdk.Notification, error) {
-	s := settings{APIURL: "https://events.pagerduty.com/v2/enqueue", Severity: defaultSeverity}
+	s := settings{APIURL: "https://events.pagerduty.com/v2/enqueue"}
 	if err := c.Decode(&s); err != nil {
 		return nil, err
 	}
@@ -87,7 +84,7 @@ func (s *settings) notifier() (*alertmanager.Notifier, error) {
 func (s *settings) event(g *sdk.Group, api *url.URL) *pagerduty.PagerdutyConfig {
 	made := &pagerduty.PagerdutyConfig{
 		HTTPConfig: &commonconfig.HTTPClientConfig{}, URL: &amcommon.URL{URL: alertmanager.Plain(api)}, RoutingKey: commonconfig.Secret(alertmanager.Literal(s.RoutingKey)),
-		Description: cmp.Or(s.Description, alertmanager.Literal(text(channel.Title(g)))), Severity: s.Severity, Source: "Lockkeeper", Client: "Lockkeeper", ClientURL: "{{ .ExternalURL }}",
+		Description: cmp.Or(s.Description, alertmanager.Literal(text(channel.Title(g)))), Severity: cmp.Or(s.Severity, channel.Severity(g)), Source: "Lockkeeper", Client: "Lockkeeper", ClientURL: "{{ .ExternalURL }}",
 		Details: maps.Clone(pagerduty.DefaultPagerdutyDetails),
 	}
 	for name, text := range s.Details {

@@ -36,7 +36,7 @@ type settings struct {
 	User         string        `yaml:"user"`  // a user's or a group's key; a secret
 	Device       string        `yaml:"device"`
 	Sound        string        `yaml:"sound"`
-	Priority     int           `yaml:"priority"` // of what fires
+	Priority     *int          `yaml:"priority"` // of what fires; nil: by channel.Severity
 	Retry        time.Duration `yaml:"retry"`    // with priority 2
 	Expire       time.Duration `yaml:"expire"`   // with priority 2
 	APIURL       string        `yaml:"api_url"`
@@ -44,7 +44,7 @@ type settings struct {
 }
 
 func open(_ context.Context, c sdk.Config) (*sdk.Notification, error) {
-	s := settings{Priority: 1, Retry: time.Minute, Expire: time.Hour, APIURL: "https://api.pushover.net"}
+	s := settings{Retry: time.Minute, Expire: time.Hour, APIURL: "https://api.pushover.net"}
 	if err := c.Decode(&s); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (s *settings) check() error {
 	}
 	want(s.Token != "", "token: missing; it is the application's")
 	want(s.User != "", "user: missing; it is a user's or a group's key")
-	want(s.Priority >= -2 && s.Priority <= emergency, "priority: want -2 to 2")
+	want(s.Priority == nil || *s.Priority >= -2 && *s.Priority <= emergency, "priority: want -2 to 2")
 	want(s.Retry >= leastRetry, fmt.Sprintf("retry: want at least %s", leastRetry))
 	want(s.Expire > 0 && s.Expire <= longestRings, fmt.Sprintf("expire: want at most %s", longestRings))
 	if _, err := channel.WebURL("api_url", s.APIURL); err != nil {
@@ -105,7 +105,7 @@ func (s *settings) message(g *sdk.Group) url.Values {
 		set("url", link)
 		set("url_title", "Lockkeeper")
 	}
-	priority := s.Priority
+	priority := s.priority(g)
 	if g.Status == "resolved" {
 		priority = min(priority, 0)
 	}
@@ -118,11 +118,19 @@ func (s *settings) message(g *sdk.Group) url.Values {
 	return form
 }
 
+// priority is the group's while it fires.
+func (s *settings) priority(g *sdk.Group) int {
+	if s.Priority != nil {
+		return *s.Priority
+	}
+	return map[string]int{"critical": emergency, "error": 1, "info": -1}[channel.Severity(g)]
+}
+
 // silence ends the alarm that rings for the group, so that there is never more than one, and none for what is over.
 // https://pushover.net/api/receipts#cancel_by_tag
 func (s *settings) silence(ctx context.Context, client *channel.Client, g *sdk.Group) error {
-	if s.Priority < emergency {
-		return nil
+	if s.Priority != nil && *s.Priority < emergency {
+		return nil // there never was one
 	}
 	err := s.post(ctx, client, channel.Key(g), "/1/receipts/cancel_by_tag/"+tag(g)+".json", url.Values{"token": {s.Token}})
 	if sdk.IsPermanent(err) {

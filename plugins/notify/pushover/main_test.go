@@ -116,23 +116,34 @@ func TestPriority(t *testing.T) {
 	var got []url.Values
 	stub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
-		got = append(got, r.PostForm)
+		if r.URL.Path == "/1/messages.json" {
+			got = append(got, r.PostForm)
+		}
 		answer(w, nil)
 	}))
 	defer stub.Close()
-	f := func(priority int, firing, resolved string) {
+	f := func(priority any, severity, firing, resolved string) {
 		t.Helper()
 		got = nil
 		c := config(stub.URL)
 		c["priority"] = priority
+		g, over := channeltest.Firing(), channeltest.Resolved()
+		for i := range g.Alerts {
+			g.Alerts[i].Labels["severity"], over.Alerts[i].Labels["severity"] = severity, severity
+		}
 		n := channeltest.Opened(t, open, c)
-		require.NoError(t, n.Notify(t.Context(), channeltest.Firing()))
-		require.NoError(t, n.Notify(t.Context(), channeltest.Resolved()))
+		require.NoError(t, n.Notify(t.Context(), g))
+		require.NoError(t, n.Notify(t.Context(), over))
 		require.Len(t, got, 2)
 		require.Equal(t, []string{firing, resolved}, []string{got[0].Get("priority"), got[1].Get("priority")})
-		require.Empty(t, got[0].Get("tags")+got[0].Get("retry")+got[0].Get("expire"))
+		require.Equal(t, firing == "2", got[0].Has("tags") && got[0].Has("retry") && got[0].Has("expire"))
 	}
-	f(1, "1", "0")
-	f(0, "0", "0")
-	f(-1, "-1", "-1")
+	f(1, "page", "1", "0")
+	f(0, "page", "0", "0")
+	f(-1, "page", "-1", "-1")
+	// By severity.
+	f(nil, "", "1", "0")
+	f(nil, "ticket", "0", "0")
+	f(nil, "info", "-1", "-1")
+	f(nil, "page", "2", "0")
 }
