@@ -53,11 +53,12 @@ func Shape(g *sdk.Group, alerts int, text func(string) string) *sdk.Group {
 func annotations(of map[string]string, text func(string) string) map[string]string {
 	made := each(of, text)
 	for name, value := range of {
-		if strings.HasSuffix(name, "_url") {
+		switch {
+		case !strings.HasSuffix(name, "_url"):
+		case Link(value) == "":
 			delete(made, text(name))
-			if Link(value) != "" {
-				made[text(name)] = value
-			}
+		default:
+			made[text(name)] = value
 		}
 	}
 	return made
@@ -70,8 +71,8 @@ func More(g *sdk.Group, shown int) int {
 
 func each(values map[string]string, text func(string) string) map[string]string {
 	made := make(map[string]string, len(values))
-	for name, value := range values {
-		made[text(name)] = text(value)
+	for _, name := range slices.Sorted(maps.Keys(values)) { // so that of two names which become one the same is left each time
+		made[text(name)] = text(values[name])
 	}
 	return made
 }

@@ -50,13 +50,13 @@ func Check(t *testing.T, c Channel) {
 	t.Run("secrets", func(t *testing.T) { c.secrets(t) })
 	t.Run("addresses", func(t *testing.T) { c.addresses(t) })
 	t.Run("configuration", func(t *testing.T) { c.mistakes(t) })
-	t.Run("readme", func(t *testing.T) { Example(t, c.Open) })
+	t.Run("readme", func(t *testing.T) { Example(t, "README.md", c.Open) })
 }
 
-// Example opens the plugin with each example of the README in the test's own folder.
-func Example(t *testing.T, open sdk.OpenNotification) {
+// Example opens the plugin with each example of a README.
+func Example(t *testing.T, file string, open sdk.OpenNotification) {
 	t.Helper()
-	readme, err := os.ReadFile("README.md")
+	readme, err := os.ReadFile(file)
 	require.NoError(t, err)
 	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
 	require.NotEmpty(t, examples)

@@ -41,7 +41,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func TestExample(t *testing.T) { channeltest.Example(t, open) }
+func TestExample(t *testing.T) { channeltest.Example(t, "README.md", open) }
 
 // What arrives, by all ways to encrypt and to log in.
 func TestMail(t *testing.T) {

@@ -29,7 +29,7 @@ const (
 
 	defaultText = `{{ range .Alerts }}{{ if eq .Status "firing" }}:red_circle:{{ else }}:large_green_circle:{{ end }} ` +
 		`{{ with or .Annotations.summary .Annotations.description .Annotations.message }}{{ . }}{{ else }}{{ .Labels.Values | join " " }}{{ end }}` +
-		`{{ with .Annotations.runbook_url }} <{{ . }}|Runbook>{{ end }}` + "\n" + `{{ end }}`
+		`{{ with .Annotations.runbook_url }} <{{ . }}|Runbook>{{ end }}{{ with .Annotations.dashboard_url }} <{{ . }}|Dashboard>{{ end }}` + "\n" + `{{ end }}`
 )
 
 func main() { sdk.ServeNotification(open) }

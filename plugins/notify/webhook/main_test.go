@@ -34,6 +34,8 @@ func TestChannel(t *testing.T) {
 	})
 }
 
+func TestExampleOfAllChannels(t *testing.T) { channeltest.Example(t, "../README.md", open) }
+
 // accept reads the body into Alertmanager's own type and checks the signature as a receiver would.
 func accept(r *http.Request, body []byte) error {
 	var message amwebhook.Message
