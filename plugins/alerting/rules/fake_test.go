@@ -31,6 +31,7 @@ type fake struct {
 	warns     string
 	takes     int  // the status of remote write; 0: 204
 	forgets   bool // what it takes
+	many      int  // series of the query "many"
 	names     []string
 	asked     []string // queries, and names that were looked for
 	heartbeat float64
@@ -83,6 +84,12 @@ func (f *fake) query(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"status":"success","data":{"resultType":"matrix","result":[]}}`)
 	case empty:
 		fmt.Fprint(w, `{"status":"success","data":{"resultType":"vector","result":[]}}`)
+	case query == "many":
+		fmt.Fprint(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"i":"first"},"value":[1,"1"]}`)
+		for i := range f.many - 1 {
+			fmt.Fprintf(w, `,{"metric":{"i":"%d","service":"a-service-with-a-name.namespace.svc.cluster.local"},"value":[1,"1"]}`, i)
+		}
+		fmt.Fprint(w, `]}}`)
 	case warns:
 		fmt.Fprint(w, `{"status":"success","isPartial":true,"warnings":["slow"],"data":{"resultType":"vector","result":[]}}`)
 	default:

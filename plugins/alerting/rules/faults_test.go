@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -142,4 +143,26 @@ func TestWarning(t *testing.T) {
 	_, g := f.evaluated(t, twoRules)
 	f.metric(t, "lockkeeper_rules_query_warnings_total", 2)
 	g.only("Bad")
+}
+
+// Ten thousand alerts at once are told in messages that are no larger than others, and each of them once.
+func TestManyAlerts(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.names, f.many = []string{"many"}, 10_000
+	began := time.Now()
+	_, g := f.evaluated(t, `
+groups:
+  - name: g
+    rules:
+      - {alert: Many, expr: many, annotations: {summary: "{{ $labels.service }} is one of many"}}
+`)
+	until(t, "all are told", func() bool { return len(g.all()) == f.many })
+	t.Logf("%d alerts within %v of the start", f.many, time.Since(began).Round(10*time.Millisecond))
+	f.metric(t, "lockkeeper_rules_alerts_sent_total", float64(f.many))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if sent := f.metrics["lockkeeper_rules_alerts_sent_total"]; sent != float64(f.many) {
+		t.Errorf("%v sent", sent)
+	}
 }

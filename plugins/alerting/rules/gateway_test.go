@@ -99,6 +99,9 @@ func (g *gateway) all() []string {
 }
 
 func (g *gateway) send(alerts []sdk.Alert) error {
+	if len(alerts) > inMessage {
+		g.t.Errorf("%d alerts in one message", len(alerts))
+	}
 	for _, a := range alerts {
 		g.take(&pluginv1.Alert{
 			Labels: a.Labels, Annotations: a.Annotations, GeneratorUrl: a.GeneratorURL,

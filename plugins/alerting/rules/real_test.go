@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -204,5 +205,30 @@ func TestReload(t *testing.T) {
 	g.fires(strings.Replace(webErrors, "Errors", "Renamed", 1))
 	if err := p.health(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whenever the plugin is killed, what fires is never told to be over, and what is over is told.
+func TestKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	s := startStorage(t)
+	s.put(3, "errors", "job", "web")
+	file := ruleFile(t, fmt.Sprintf(errorRules, "1s"))
+	g := &gateway{t: t}
+	p := launch(t, built(t, "rules"), "", config(file))
+	g.listen(p, s)
+	g.fires(webErrors)
+	for range 10 {
+		wait := time.Duration(rand.Int64N(int64(4 * time.Second)))
+		t.Logf("killed after %v", wait)
+		time.Sleep(wait)
+		p.kill()
+		p = launch(t, built(t, "rules"), "", config(file))
+		g.listen(p, s)
+	}
+	s.put(0, "errors", "job", "web")
+	g.over(webErrors)
+	if diff := cmp.Diff([]string{webErrors + " fires", webErrors + " is over"}, g.all()); diff != "" {
+		t.Error(diff)
 	}
 }
