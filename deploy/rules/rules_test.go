@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 const runbooks = "https://github.com/lockkeeper/lockkeeper/blob/main/deploy/rules/runbooks/"
@@ -143,16 +144,40 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// testsOf are the unit tests that load a rule file.
-func testsOf(t *testing.T, file string) (tests []string) {
+// unitTest is a file of unit tests, and those of its groups that speak of a rule.
+type unitTest struct {
+	file   string
+	groups []string
+}
+
+// testsOf are the unit tests that load a rule file and name one of its rules.
+func testsOf(t *testing.T, file, rule string) (tests []unitTest) {
 	t.Helper()
 	all, err := filepath.Glob("tests/*.yaml")
 	require.NoError(t, err)
 	for _, test := range all {
-		if slices.Contains(strings.Split(read(t, test), "\n"), "  - ../"+file) {
-			tests = append(tests, test)
+		var content struct {
+			Files  []string    `yaml:"rule_files"`
+			Groups []yaml.Node `yaml:"tests"`
+		}
+		require.NoError(t, yaml.Unmarshal([]byte(read(t, test)), &content))
+		if !slices.Contains(content.Files, "../"+file) {
+			continue
+		}
+		found := unitTest{file: test}
+		for _, group := range content.Groups {
+			text, err := yaml.Marshal(&group)
+			require.NoError(t, err)
+			var name struct{ Name string }
+			require.NoError(t, group.Decode(&name))
+			if strings.Contains(string(text), rule) {
+				found.groups = append(found.groups, name.Name)
+			}
+		}
+		if found.groups != nil {
+			tests = append(tests, found)
 		}
 	}
-	require.NotEmpty(t, tests, file)
+	require.NotEmpty(t, tests, "no unit test names %s", rule)
 	return tests
 }
