@@ -76,7 +76,7 @@ func TestAlertsSayWhatTheyMean(t *testing.T) {
 
 // An owner is found the same way in all rules.
 func TestOwners(t *testing.T) {
-	const service = `{{ reReplaceAll "[.:].*" "" $labels.destination_service }}`
+	const service = `{{ reReplaceAll "^([A-Za-z][^.:]*)[.:].*" "$1" $labels.destination_service }}`
 	known := []string{
 		"platform",
 		"{{ $labels.owner }}",
