@@ -48,7 +48,7 @@ func each(all map[string]*rulefmt.RuleGroups, f func(file string, rule *rulefmt.
 }
 
 func TestAlertsSayWhatTheyMean(t *testing.T) {
-	all, readme := pack(t), read(t, "README.md")
+	all, readme := pack(t), strings.Split(read(t, "README.md"), "\n")
 	names := map[string]bool{}
 	each(all, func(file string, rule *rulefmt.Rule) {
 		if rule.Alert == "" {
@@ -60,7 +60,11 @@ func TestAlertsSayWhatTheyMean(t *testing.T) {
 		require.NotEmpty(t, rule.Annotations["summary"], rule.Alert)
 		require.Contains(t, rule.Annotations["description"], "{{", rule.Alert)
 		require.Equal(t, runbooks+rule.Alert+".md", rule.Annotations["runbook_url"])
-		require.Contains(t, readme, "| ["+rule.Alert+"](runbooks/"+rule.Alert+".md) | "+rule.Labels["severity"]+" |", file)
+		row := "| [" + rule.Alert + "](runbooks/" + rule.Alert + ".md) | " + rule.Labels["severity"] + " |"
+		after := "| " + strings.Replace(rule.For.String(), "0s", "–", 1) + " |"
+		require.True(t, slices.ContainsFunc(readme, func(line string) bool {
+			return strings.HasPrefix(line, row) && strings.HasSuffix(line, after)
+		}), "README.md has no line %s … %s (%s)", row, after, file)
 		page := read(t, "runbooks/"+rule.Alert+".md")
 		require.True(t, strings.HasPrefix(page, "# "+rule.Alert+"\n"), "runbooks/%s.md", rule.Alert)
 		if flag := regexp.MustCompile(`\bflag="(\w+)"`).FindStringSubmatch(rule.Expr); flag != nil {
