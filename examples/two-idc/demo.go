@@ -22,11 +22,20 @@ type demo struct {
 	callers   []*caller
 }
 
+// A setting is what a demo runs with.
+type setting struct {
+	name     string
+	identity identity
+	files    map[string][]byte // in the demo's directory
+	args     []string          // of `lockkeeper run`
+	env      []string          // of the gateway
+}
+
 // start runs the gateway, then the mesh. The context it returns ends with ctx or when a process ends by itself, with the
 // cause. Close the demo even after an error.
-func start(ctx context.Context, o options, name string, id identity) (context.Context, *demo, error) {
+func start(ctx context.Context, o options, s setting) (context.Context, *demo, error) {
 	ctx, fail := context.WithCancelCause(ctx)
-	d := &demo{name: name, dir: filepath.Join(o.out, name), identity: id, processes: &processes{fail: fail}}
+	d := &demo{name: s.name, dir: filepath.Join(o.out, s.name), identity: s.identity, processes: &processes{fail: fail}}
 	if err := checkPorts(); err != nil {
 		return ctx, d, err
 	}
@@ -36,9 +45,12 @@ func start(ctx context.Context, o options, name string, id identity) (context.Co
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
 		return ctx, d, err
 	}
+	if err := writeFiles(d.dir, s.files); err != nil {
+		return ctx, d, err
+	}
 	begin := time.Now()
-	data := "LOCKKEEPER_DATA=" + filepath.Join(d.dir, "data")
-	if err := d.processes.start("the gateway", d.file("gateway.log"), []string{data}, o.gateway, "run"); err != nil {
+	env := append(slices.Clone(s.env), "LOCKKEEPER_DATA="+filepath.Join(d.dir, "data"))
+	if err := d.processes.start("the gateway", d.file("gateway.log"), env, o.gateway, append([]string{"run"}, s.args...)...); err != nil {
 		return ctx, d, err
 	}
 	if err := await(ctx, "the gateway", consoleURL+"/-/ready", 30*time.Second); err != nil {
@@ -49,7 +61,7 @@ func start(ctx context.Context, o options, name string, id identity) (context.Co
 	if err := d.startMesh(ctx, o.envoy); err != nil {
 		return ctx, d, err
 	}
-	d.say("8 Envoys and 4 applications are ready after %.1f s, identity %s", time.Since(begin).Seconds(), id)
+	d.say("8 Envoys and 4 applications are ready after %.1f s, identity %s", time.Since(begin).Seconds(), s.identity)
 	return ctx, d, nil
 }
 

@@ -17,7 +17,7 @@ import (
 // live sends a gentle mix of all trials and shows the edges as the gateway sees them, until ctx ends.
 func live(ctx context.Context, o options) (err error) {
 	asked := ctx
-	ctx, d, err := start(ctx, o, "live", o.identity)
+	ctx, d, err := start(ctx, o, setting{name: "live", identity: o.identity})
 	defer func() {
 		if asked.Err() != nil {
 			err = nil // Ctrl-C is how it ends

@@ -11,11 +11,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 )
 
 type options struct {
 	gateway, envoy, out string
+	rules, scene        string
 	once                bool
 	identity            identity
 }
@@ -44,7 +46,12 @@ func run(args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if !o.once {
+	switch {
+	case o.scene == "alert":
+		return alertScene(ctx, o)
+	case o.scene == "outage":
+		return outageScene(ctx, o)
+	case !o.once:
 		return live(ctx, o)
 	}
 	ok, err := once(ctx, o)
@@ -60,6 +67,8 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.envoy, "envoy", ".cache/venv/bin/envoy", "Envoy's `binary`")
 	flags.StringVar(&o.out, "out", ".cache/demo", "`directory` for data, logs and result.json")
 	flags.BoolVar(&o.once, "once", false, "send a fixed scene for each identity, compare the counts, exit 0 or 1")
+	flags.StringVar(&o.scene, "scene", "", "another `scene`, exit 0 or 1: alert (flags make the rules' alerts fire, until they are over) or outage (the storage is away)")
+	flags.StringVar(&o.rules, "rules", "deploy/rules", "`directory` of the rules for these")
 	flags.StringVar((*string)(&o.identity), "identity", string(tagged), "who says who is at both ends: tagged (custom tags, filter state) or istio (peer Structs only)")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), "Two data centres of real Envoys that log to a gateway.\n\nExample, after `make build`:\n  go run ./examples/two-idc --once\n\n")
@@ -71,6 +80,9 @@ func parse(args []string) (o options, err error) {
 	if o.identity != tagged && o.identity != istio {
 		return o, fmt.Errorf("--identity %q: tagged or istio", o.identity)
 	}
+	if !slices.Contains([]string{"", "alert", "outage"}, o.scene) {
+		return o, fmt.Errorf("--scene %q: alert or outage", o.scene)
+	}
 	for _, binary := range []*string{&o.gateway, &o.envoy} {
 		if _, err := os.Stat(*binary); err != nil {
 			return o, fmt.Errorf("%w: `make demo` builds the gateway and fetches Envoy", err)
@@ -78,6 +90,9 @@ func parse(args []string) (o options, err error) {
 		if *binary, err = filepath.Abs(*binary); err != nil {
 			return o, err
 		}
+	}
+	if o.rules, err = filepath.Abs(o.rules); err != nil {
+		return o, err
 	}
 	o.out, err = filepath.Abs(o.out)
 	return o, err

@@ -80,7 +80,7 @@ func once(ctx context.Context, o options) (bool, error) {
 
 // run is one scene. Everything that is served comes first, so that the gateway has met every workload before requests fail.
 func (r *result) run(ctx context.Context, o options, id identity) (err error) {
-	ctx, d, err := start(ctx, o, r.Name, id)
+	ctx, d, err := start(ctx, o, setting{name: r.Name, identity: id})
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err != nil {
 		return err
