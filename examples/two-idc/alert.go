@@ -69,8 +69,13 @@ func alertScene(ctx context.Context, o options) error {
 
 // suffering runs a demo in which incidents are provoked and told. What comes then is the scene's own; mend ends the incidents.
 func suffering(ctx context.Context, o options, name string, all []incident, then func(ctx context.Context, d *demo, b *inbox, mend func()) error) (err error) {
-	ctx, d, b, err := startAlerting(ctx, o, name)
-	defer func() { err = errors.Join(err, d.close(), b.close()) }()
+	b, err := openInbox()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	ctx, d, err := startAlerting(ctx, o, name, b)
+	defer func() { err = errors.Join(err, d.close()) }()
 	if err != nil {
 		return err
 	}
@@ -95,7 +100,11 @@ func suffering(ctx context.Context, o options, name string, all []incident, then
 		return err
 	}
 	d.say("each of %d groups was told once to %s, %.0f s after the first request", len(groups(all)), strings.Join(channels(), ", "), time.Since(begin).Seconds())
-	return then(ctx, d, b, mend)
+	if err := then(ctx, d, b, mend); err != nil {
+		return err
+	}
+	d.say("ok; all groups that were told: %s", strings.Join(b.groups(), ", "))
+	return nil
 }
 
 // toldOnce wants one notification, of both callers of a data centre.
@@ -106,7 +115,7 @@ func toldOnce(got []message) error {
 	return nil
 }
 
-// over wants to be told of the end, and of nothing that still fires but what fires for longer than the rest of its group.
+// over wants the last notification to say that all is over. Others may say before that a part of the group is.
 func over(got []message) error {
 	if got[len(got)-1].firing > 0 {
 		return fmt.Errorf("got %v, expected to be told that it is over", got)
@@ -114,23 +123,42 @@ func over(got []message) error {
 	return nil
 }
 
-// startAlerting starts a demo whose gateway evaluates the shipped rules and tells the inbox. Close both even after an error.
-func startAlerting(ctx context.Context, o options, name string) (context.Context, *demo, *inbox, error) {
-	b, err := openInbox()
-	if err != nil {
-		return ctx, &demo{processes: &processes{}}, b, err
-	}
+// startAlerting starts a demo whose gateway evaluates the shipped rules and tells the inbox. Close it even after an error.
+func startAlerting(ctx context.Context, o options, name string, b *inbox) (context.Context, *demo, error) {
 	directory := filepath.Join(o.out, name)
-	ctx, d, err := start(ctx, o, setting{
+	return start(ctx, o, setting{
 		name: name, identity: tagged,
-		files: map[string][]byte{"lockkeeper.yaml": alertConfig, "alertmanager.yml": alertmanagerConfig},
-		args:  []string{"--config", filepath.Join(directory, "lockkeeper.yaml")},
+		prepare: func(directory string) error { return prepareAlerting(directory, o.gateway) },
+		args:    []string{"--config", filepath.Join(directory, "lockkeeper.yaml")},
 		env: []string{
 			"DEMO_DIRECTORY=" + directory, "DEMO_RULES=" + o.rules, "DEMO_SECRET=" + inboxSecret,
 			"DEMO_WEB=" + b.web.Addr().String(), "DEMO_MAIL=" + b.mail.Addr().String(),
 		},
 	})
-	return ctx, d, b, err
+}
+
+// prepareAlerting writes the configurations, and makes a directory of plugins from which one can be taken away.
+func prepareAlerting(directory, gateway string) error {
+	plugins := filepath.Join(directory, "plugins")
+	err := errors.Join(
+		os.WriteFile(filepath.Join(directory, "lockkeeper.yaml"), alertConfig, 0o644),
+		os.WriteFile(filepath.Join(directory, "alertmanager.yml"), alertmanagerConfig, 0o644),
+		os.Mkdir(plugins, 0o755),
+	)
+	if err != nil {
+		return err
+	}
+	shipped := filepath.Join(filepath.Dir(gateway), "plugins")
+	binaries, err := os.ReadDir(shipped)
+	if err != nil {
+		return err
+	}
+	for _, b := range binaries {
+		if err := os.Symlink(filepath.Join(shipped, b.Name()), filepath.Join(plugins, b.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // suffer sends plain requests until ctx ends, and between them those of the incidents until failing does.
@@ -258,14 +286,4 @@ func until(ctx context.Context, within time.Duration, f func() error) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// writeFiles puts files into a directory.
-func writeFiles(directory string, files map[string][]byte) error {
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(directory, name), text, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
 }

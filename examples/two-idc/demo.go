@@ -26,9 +26,9 @@ type demo struct {
 type setting struct {
 	name     string
 	identity identity
-	files    map[string][]byte // in the demo's directory
-	args     []string          // of `lockkeeper run`
-	env      []string          // of the gateway
+	prepare  func(directory string) error // fills the demo's directory; may be nil
+	args     []string                     // of `lockkeeper run`
+	env      []string                     // of the gateway
 }
 
 // start runs the gateway, then the mesh. The context it returns ends with ctx or when a process ends by itself, with the
@@ -45,8 +45,10 @@ func start(ctx context.Context, o options, s setting) (context.Context, *demo, e
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
 		return ctx, d, err
 	}
-	if err := writeFiles(d.dir, s.files); err != nil {
-		return ctx, d, err
+	if s.prepare != nil {
+		if err := s.prepare(d.dir); err != nil {
+			return ctx, d, err
+		}
 	}
 	begin := time.Now()
 	env := append(slices.Clone(s.env), "LOCKKEEPER_DATA="+filepath.Join(d.dir, "data"))

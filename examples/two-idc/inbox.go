@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"regexp"
@@ -90,6 +91,17 @@ func (b *inbox) messages() ([]message, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.all), errors.Join(b.wrong...)
+}
+
+// groups are all that any channel was told of.
+func (b *inbox) groups() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	seen := map[string]bool{}
+	for _, m := range b.all {
+		seen[m.group] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
 
 // each calls check with what each channel got of each group, which is something.

@@ -2,31 +2,33 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 )
 
 const (
-	outage      = 2 * time.Minute
-	backWithin  = 4 * time.Minute // until all is told to be well after the storage may live again
-	storageName = "victoriametrics"
+	outage     = 2 * time.Minute
+	backWithin = 4 * time.Minute // until all is told to be well after the storage may live again
+
+	storageName   = "victoriametrics"
+	storageBinary = "storage-" + storageName
 
 	// Alerts of the gateway and of the alerting plugin themselves.
 	pluginDown   = "PluginDown"
 	notEvaluated = "LockkeeperRulesNotEvaluated"
 )
 
-// outageScene runs the scene "outage": the storage is killed again and again for two minutes while an alert fires. The gateway
-// tells that the storage is down, the rules tell once that they are not evaluated, and what fired goes on.
+// outageScene runs the scene "outage": the storage is dead for two minutes while an alert fires. The gateway tells that the
+// storage is down, the rules tell once that they are not evaluated, and what fired goes on.
 func outageScene(ctx context.Context, o options) error {
 	fires := incidents()[1:2]
 	return suffering(ctx, o, "outage", fires, func(ctx context.Context, d *demo, b *inbox, _ func()) error {
-		kills, err := d.killStorage(ctx)
-		if err != nil {
+		if err := d.stopStorage(ctx); err != nil {
 			return err
 		}
-		d.say("the storage was killed %d times in %v", kills, outage)
 		for _, check := range []struct {
 			groups []string
 			want   func([]message) error
@@ -45,11 +47,8 @@ func outageScene(ctx context.Context, o options) error {
 		if err := until(ctx, backWithin, func() error { return b.each([]string{pluginDown, notEvaluated}, over) }); err != nil {
 			return err
 		}
-		d.say("both are over, and told to be, %.0f s after the last kill", time.Since(begin).Seconds())
-		if err := b.each([]string{notEvaluated}, toldAndOver); err != nil {
-			return err
-		}
-		return b.each(groups(fires), toldOnce)
+		d.say("both are over, and told to be, %.0f s after the storage may live again", time.Since(begin).Seconds())
+		return errors.Join(b.each([]string{notEvaluated}, toldAndOver), b.each(groups(fires), toldOnce))
 	})
 }
 
@@ -69,34 +68,29 @@ func toldAndOver(got []message) error {
 	return nil
 }
 
-// killStorage kills the storage plugin for as long as the outage is, as soon as it runs each time.
-func (d *demo) killStorage(ctx context.Context) (kills int, err error) {
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	last := 0
-	for deadline := time.Now().Add(outage); time.Now().Before(deadline); {
-		pid, err := pluginProcess(ctx, storageName)
-		if err != nil {
-			return kills, err
-		}
-		if pid > 0 && pid != last {
-			process, err := os.FindProcess(pid)
-			if err == nil && process.Kill() == nil {
-				kills++
-				last = pid
-			}
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return kills, context.Cause(ctx)
-		}
+// stopStorage takes the storage plugin's binary away and kills it, and gives the binary back after the outage.
+func (d *demo) stopStorage(ctx context.Context) error {
+	link := filepath.Join(d.file("plugins"), storageBinary)
+	binary, err := os.Readlink(link)
+	if err != nil {
+		return err
 	}
-	return kills, nil
+	if err := os.Remove(link); err != nil {
+		return err
+	}
+	if err := killPlugin(ctx, storageName); err != nil {
+		return fmt.Errorf("kill the plugin %s: %w", storageName, err)
+	}
+	d.say("the storage was killed, and stays dead for %v", outage)
+	select {
+	case <-time.After(outage):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return os.Symlink(binary, link)
 }
 
-// pluginProcess is the process of a plugin; 0: there is none just now.
-func pluginProcess(ctx context.Context, name string) (int, error) {
+func killPlugin(ctx context.Context, name string) error {
 	var list struct {
 		Plugins []struct {
 			Name string
@@ -104,12 +98,16 @@ func pluginProcess(ctx context.Context, name string) (int, error) {
 		}
 	}
 	if err := readJSON(ctx, consoleURL+"/api/v1/plugins", &list); err != nil {
-		return 0, err
+		return err
 	}
 	for _, p := range list.Plugins {
-		if p.Name == name {
-			return p.PID, nil
+		if p.Name == name && p.PID > 0 {
+			process, err := os.FindProcess(p.PID)
+			if err != nil {
+				return err
+			}
+			return process.Kill()
 		}
 	}
-	return 0, fmt.Errorf("there is no plugin %s", name)
+	return errors.New("it does not run")
 }
