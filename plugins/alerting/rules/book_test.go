@@ -95,7 +95,7 @@ func TestBookOpen(t *testing.T) {
 func TestTroubles(t *testing.T) {
 	var all troubles
 	begin := time.Unix(1_000_000, 0)
-	wrong := []trouble{newTrouble("A", "warning", "a", "", 2*time.Second), newTrouble("B", "warning", "b", "", 0, "rule", "x")}
+	wrong := []trouble{newTrouble("A", "ticket", "a", "", 2*time.Second), newTrouble("B", "ticket", "b", "", 0, "rule", "x")}
 	f := func(seconds int, wrong []trouble, want ...string) {
 		t.Helper()
 		var got []string
@@ -106,7 +106,7 @@ func TestTroubles(t *testing.T) {
 			t.Errorf("after %d s (-want +got):\n%s", seconds, diff)
 		}
 	}
-	a, b := `{alertname="A", idc="east", severity="warning"}`, `{alertname="B", idc="east", rule="x", severity="warning"}`
+	a, b := `{alertname="A", idc="east", severity="ticket"}`, `{alertname="B", idc="east", rule="x", severity="ticket"}`
 	// what does not last is not told
 	f(0, wrong, b)
 	f(1, nil)

@@ -25,7 +25,7 @@ func TestRuleFails(t *testing.T) {
 	f.names = []string{"good", "bad"}
 	f.refuses = "bad"
 	p, g := f.evaluated(t, twoRules)
-	failed := "LockkeeperRuleFailed{file=" + p.settings.Files[0] + ",group=g,rule=Bad,severity=warning}"
+	failed := "LockkeeperRuleFailed{file=" + p.settings.Files[0] + ",group=g,rule=Bad,severity=ticket}"
 	g.fires(failed)
 	if got, want := g.knows(failed).GetAnnotations()["summary"], `The rule "Bad" cannot be evaluated: the storage refuses the query: 422: too many series`; got != want {
 		t.Errorf("%q, want %q", got, want)
@@ -48,7 +48,7 @@ func TestRuleHangs(t *testing.T) {
 	f.names = []string{"good", "bad"}
 	f.hangs = "bad"
 	p, g := f.evaluated(t, twoRules)
-	failed := "LockkeeperRuleFailed{file=" + p.settings.Files[0] + ",group=g,rule=Bad,severity=warning}"
+	failed := "LockkeeperRuleFailed{file=" + p.settings.Files[0] + ",group=g,rule=Bad,severity=ticket}"
 	g.fires(failed)
 	g.only("Good", failed)
 }
@@ -62,7 +62,7 @@ func TestStorageHangs(t *testing.T) {
 	g.fires("Good{}")
 	g.fires("Bad{}")
 	f.set(func() { f.dead = true })
-	away := "LockkeeperRulesNotEvaluated{severity=critical}"
+	away := "LockkeeperRulesNotEvaluated{severity=page}"
 	g.fires(away)
 	if err := p.health(t.Context()); err == nil || !strings.Contains(err.Error(), "no answer within query_timeout, 1s") {
 		t.Errorf("Health: %v", err)
@@ -78,7 +78,7 @@ func TestResultsRefused(t *testing.T) {
 	f.names = []string{"good", "bad"}
 	f.takes = http.StatusServiceUnavailable
 	p, g := f.evaluated(t, twoRules)
-	lost := "LockkeeperRuleResultsLost{severity=warning}"
+	lost := "LockkeeperRuleResultsLost{severity=ticket}"
 	g.fires(lost)
 	want := "the storage refuses results: 503 Service Unavailable: disk full"
 	if err := p.health(t.Context()); err == nil || err.Error() != want {
@@ -99,7 +99,7 @@ func TestResultsForgotten(t *testing.T) {
 	f.names = []string{"good", "bad"}
 	f.forgets = true
 	p, g := f.evaluated(t, twoRules)
-	lost := "LockkeeperRuleResultsLost{severity=warning}"
+	lost := "LockkeeperRuleResultsLost{severity=ticket}"
 	g.fires(lost)
 	if err := p.health(t.Context()); err == nil || !strings.Contains(err.Error(), "takes results, but what it has taken") {
 		t.Errorf("Health: %v", err)

@@ -156,7 +156,7 @@ func TestStorageAway(t *testing.T) {
 	g := (&gateway{t: t}).listen(p, s)
 	g.fires(webErrors)
 	s.kill()
-	away := "LockkeeperRulesNotEvaluated{idc=east,severity=critical}"
+	away := "LockkeeperRulesNotEvaluated{idc=east,severity=page}"
 	g.fires(away)
 	if err := p.health(); err == nil || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("Health: %v", err)
@@ -182,7 +182,7 @@ func TestReload(t *testing.T) {
 	g := (&gateway{t: t}).listen(p, s)
 	g.fires(webErrors)
 	write(t, file, good+"      - alert: Broken\n        expr: sum(\n")
-	refused := "LockkeeperRuleFilesRefused{idc=east,severity=warning}"
+	refused := "LockkeeperRuleFilesRefused{idc=east,severity=ticket}"
 	g.fires(refused)
 	if got := g.knows(refused).GetAnnotations()["summary"]; !strings.Contains(got, "rules.yaml:13:15: ") || !strings.Contains(got, "could not parse expression") {
 		t.Errorf("summary %q", got)

@@ -68,14 +68,14 @@ func (t *troubles) firing(now time.Time, wrong []trouble, external labels.Labels
 func (e *evaluation) wrong(groups []*rules.Group) (wrong []trouble) {
 	twice := 2 * e.settings.EvaluationInterval
 	if err := e.plugin.fileTrouble(); err != nil {
-		wrong = append(wrong, newTrouble("LockkeeperRuleFilesRefused", "warning", "The rule files have mistakes: the rules of before are evaluated. "+err.Error(),
+		wrong = append(wrong, newTrouble("LockkeeperRuleFilesRefused", "ticket", "The rule files have mistakes: the rules of before are evaluated. "+err.Error(),
 			"Correct the files: they are read again by themselves. promtool check rules finds the same.", twice))
 	}
 	if away := e.source.isAway(); away != nil {
-		wrong = append(wrong, newTrouble("LockkeeperRulesNotEvaluated", "critical", "No rule can be evaluated: "+away.Error(),
+		wrong = append(wrong, newTrouble("LockkeeperRulesNotEvaluated", "page", "No rule can be evaluated: "+away.Error(),
 			"Alerts that fired go on, and no other one can fire, until the storage answers queries again.", twice))
 	} else if err := cmp.Or(e.results.failing(), e.heartbeat.missing()); err != nil {
-		wrong = append(wrong, newTrouble("LockkeeperRuleResultsLost", "warning", "What rules find is not kept: "+err.Error(),
+		wrong = append(wrong, newTrouble("LockkeeperRuleResultsLost", "ticket", "What rules find is not kept: "+err.Error(),
 			"Recording rules have gaps, and how long an alert has been pending would not survive a restart of the plugin.", twice))
 	}
 	if e.source.doubtful() {
@@ -93,7 +93,7 @@ func (e *evaluation) failures(groups []*rules.Group) (failed []trouble) {
 			if !notEvaluated(rule) {
 				continue
 			}
-			failed = append(failed, newTrouble("LockkeeperRuleFailed", "warning",
+			failed = append(failed, newTrouble("LockkeeperRuleFailed", "ticket",
 				fmt.Sprintf("The rule %q cannot be evaluated: %v", rule.Name(), rule.LastError()), "Try its query: "+rule.Query().String(),
 				2*group.Interval(), "rule", rule.Name(), "group", group.Name(), "file", group.File()))
 		}
