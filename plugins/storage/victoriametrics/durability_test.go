@@ -38,6 +38,24 @@ func TestKillLosesNothingThatWasAcknowledged(t *testing.T) {
 	}
 }
 
+// What was replayed is seen by the first query: one that saw nothing would end alerts.
+func TestKillHidesNothing(t *testing.T) {
+	directory := t.TempDir()
+	p := start(t, directory)
+	for i := range 5 {
+		// A query without a time is one of the whole second before it.
+		p.mustExport(counter("shown_total", time.Now().Add(-2*time.Second), float64(i), nil))
+		p.kill()
+		p = start(t, directory)
+		for !strings.Contains(p.log.String(), "write-ahead log: replayed") {
+			time.Sleep(time.Millisecond)
+		}
+		if got := p.ask("shown_total"); len(got) != 1 || got[0].value != float64(i) {
+			t.Errorf("right after the replay: %v, want one value %d", got, i)
+		}
+	}
+}
+
 // Kills at any moment, also in the middle of checkpoints, under a load that never pauses but for the kill.
 func TestKillUnderLoad(t *testing.T) {
 	if testing.Short() {

@@ -138,6 +138,7 @@ func (s *store) replay(ctx context.Context, segments []segment) {
 		size += segment.size
 	}
 	s.log.adopt(segments)
+	vmstorage.DebugFlush() // a query that sees nothing would end alerts
 	info("write-ahead log: replayed %d requests, %d bytes, in %v", requests, size, time.Since(began).Round(time.Millisecond))
 }
 
