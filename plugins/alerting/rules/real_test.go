@@ -232,3 +232,27 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Whenever the storage is killed, be it back before anybody has noticed, what fires goes on.
+func TestStorageKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	s := startStorage(t)
+	s.put(3, "errors", "job", "web")
+	p := launch(t, built(t, "rules"), "", config(ruleFile(t, fmt.Sprintf(errorRules, "1s"))))
+	g := (&gateway{t: t}).listen(p, s)
+	g.fires(webErrors)
+	for range 10 {
+		wait := time.Duration(rand.Int64N(int64(4 * time.Second)))
+		t.Logf("killed after %v", wait)
+		time.Sleep(wait)
+		s.kill()
+		s.start(t)
+	}
+	until(t, "healthy", func() bool { return p.health() == nil })
+	s.put(0, "errors", "job", "web")
+	g.over(webErrors)
+	came := slices.DeleteFunc(g.all(), func(one string) bool { return strings.HasPrefix(one, "Lockkeeper") }) // if a start took long
+	if diff := cmp.Diff([]string{webErrors + " fires", webErrors + " is over"}, came); diff != "" {
+		t.Error(diff)
+	}
+}
