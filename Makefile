@@ -62,6 +62,8 @@ bench: build ## benchmarks (BENCH: packages, BENCHTIME: of each)
 e2e: build envoy python amtool prometheus ## the tests with real Envoys and plugins, none skipped, and the demo once
 	LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,prometheus go test -count=1 ./gateway/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
+	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene alert'
+	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene outage'
 
 .PHONY: generate
 generate: $(venv)/bin/python-grpc-tools-protoc ## Go and Python code of the protos in sdk/proto
