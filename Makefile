@@ -59,7 +59,7 @@ bench: build ## benchmarks (BENCH: packages, BENCHTIME: of each)
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(BENCH)
 
 .PHONY: e2e
-e2e: build envoy python amtool prometheus ## the tests with real Envoys and plugins, none skipped, and the demo once
+e2e: build envoy python amtool prometheus ## the tests with real Envoys and plugins, none skipped, and all scenes of the demo
 	LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,prometheus go test -count=1 ./gateway/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene alert'
