@@ -1,0 +1,111 @@
+// Package failover decides what is served. Evidence comes in and becomes one opinion per subject and site; opinions, people's holds and
+// the shift make a Serving, which xds and dns act on. It does no I/O on the way: neither a plugin nor the storage can hinder it.
+package failover
+
+import (
+	"time"
+
+	"github.com/lockkeeper/lockkeeper/xds"
+)
+
+// Health is what is held of a subject.
+type Health string
+
+// The zero Health is Unknown.
+const (
+	Unknown Health = ""
+	Healthy Health = "healthy"
+	Dead    Health = "dead" // unhealthy: nothing answers
+	Gray    Health = "gray" // unhealthy: it answers, and fails more than its like
+)
+
+// Opinion is what one site holds of one subject, by its own evidence.
+type Opinion struct {
+	Subject string    `json:"subject"`
+	IDC     string    `json:"idc,omitempty"` // where the subject is
+	Site    string    `json:"site"`
+	Health  Health    `json:"health"`
+	Since   time.Time `json:"since"`         // when Health became what it is
+	Why     string    `json:"why,omitempty"` // the evidence in a few words
+	Hold    time.Time `json:"hold,omitzero"` // of a flapping subject: it does not become healthy before
+}
+
+// Action is what a Hold asks for.
+type Action string
+
+// Keep a subject as it is, take it out, or put it back and hold it healthy.
+const (
+	Keep    Action = "hold"
+	Eject   Action = "eject"
+	Restore Action = "restore"
+)
+
+// Hold is a person's word on a subject. It always ends.
+type Hold struct {
+	Subject string    `json:"subject"`
+	Action  Action    `json:"action"`
+	Hard    bool      `json:"hard,omitempty"` // does not yield when no other healthy IDC is left
+	Kept    bool      `json:"kept,omitempty"` // of Keep: the subject was out when it began
+	By      string    `json:"by"`
+	Why     string    `json:"why,omitempty"`
+	At      time.Time `json:"at"`
+	Until   time.Time `json:"until"`
+}
+
+// Shift is what a shift plan asks for now: a weight for each IDC that sums to xds.Whole. The zero Shift asks for nothing: base weights.
+type Shift struct {
+	ID    string            `json:"id"`
+	Entry map[string]uint32 `json:"entry,omitempty"` // nil: nothing is asked of the entry
+	Mesh  map[string]uint32 `json:"mesh,omitempty"`  // nil: nothing is asked of the mesh
+	Hard  bool              `json:"hard,omitempty"`  // a weight 0 does not yield when no other healthy IDC is left
+	By    string            `json:"by"`
+}
+
+// Input is all that Decide looks at.
+type Input struct {
+	Now      time.Time
+	Opinions []Opinion // of all sites, in any order
+	Holds    []Hold    // ended ones are overlooked
+	Shift    Shift
+	Clusters map[string][]string // subjects that serve the same, by cluster. Nil: the machines of an IDC are one
+	Before   Decision            // zero: a cold start
+}
+
+// Decision is what was decided, and all that the next decision must know of it. It is kept over restarts.
+type Decision struct {
+	Serving xds.Serving        `json:"serving"`
+	Would   xds.Serving        `json:"would"` // what it were if every kind of subjects were in mode act
+	Verdict map[string]Verdict `json:"verdicts"`
+	Frozen  map[string]Freeze  `json:"frozen,omitempty"`  // by cluster or idc/NAME: no new ejections
+	Ejected []time.Time        `json:"ejected,omitempty"` // the last ejections, for the global rate
+	Alarms  map[string]string  `json:"alarms,omitempty"`  // what is wrong with the decision itself, by a stable name: none_healthy, freeze, capacity, budget, quorum …
+}
+
+// Verdict is what all sites together hold of a subject, and what became of it.
+type Verdict struct {
+	IDC         string    `json:"idc,omitempty"`
+	Health      Health    `json:"health"`
+	Since       time.Time `json:"since"`
+	Why         string    `json:"why,omitempty"`
+	Out         bool      `json:"out"`                   // taken out
+	Provisional bool      `json:"provisional,omitempty"` // taken out before a restart and not confirmed since
+	Blocked     string    `json:"blocked,omitempty"`     // unhealthy and not taken out: why (observe, budget, freeze, hold, last one …)
+}
+
+// Freeze is why nothing more is taken out of a cluster or an IDC.
+type Freeze struct {
+	Since time.Time `json:"since"`
+	Why   string    `json:"why"`
+}
+
+// Event is a line of the audit.
+type Event struct {
+	At      time.Time `json:"at"`
+	Kind    string    `json:"kind"` // verdict, ejected, returned, weights, freeze, alarm, hold, shift, state
+	Subject string    `json:"subject,omitempty"`
+	What    string    `json:"what"`             // what changed
+	Why     string    `json:"why,omitempty"`    // the evidence
+	Who     string    `json:"who,omitempty"`    // a person's token; empty: the gateway itself
+	Undoes  string    `json:"undoes,omitempty"` // what it ends
+	Expires time.Time `json:"expires,omitzero"`
+}
