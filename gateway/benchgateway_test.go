@@ -42,7 +42,7 @@ func startGateway(b *testing.B, certificate string) *benchGateway {
 		b.Skipf("needs the built gateway (make build): %v", err)
 	}
 	g := &benchGateway{sink: freeAddress(b), console: freeAddress(b), self: freeAddress(b)}
-	_, selfPort, _ := net.SplitHostPort(g.self)
+	selfHost, selfPort, _ := net.SplitHostPort(g.self)
 	tls := ""
 	if certificate != "" {
 		tls = fmt.Sprintf(", tls: {cert_file: %q, key_file: %q}", certificate, certificate)
@@ -58,8 +58,8 @@ extensions:
 service:
   telemetry:
     logs: {level: warn}
-    metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: %s}}}}]}
-`, g.sink, tls, freeAddress(b), freeAddress(b), g.self, g.console, selfPort)
+    metrics: {readers: [{pull: {exporter: {prometheus: {host: %s, port: %s}}}}]}
+`, g.sink, tls, freeAddress(b), freeAddress(b), g.self, g.console, selfHost, selfPort)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}
@@ -168,15 +168,16 @@ func (l *loadProcess) send(b *testing.B, n int) {
 	}
 }
 
-// certificate makes a certificate for 127.0.0.1 that signs itself, and returns a file with it and its key.
+// certificate makes a certificate for loopback that signs itself, and returns a file with it and its key.
 func certificate(b testing.TB) string {
 	b.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		b.Fatal(err)
 	}
+	own, _, _ := net.SplitHostPort(freeAddress(b))
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(own)},
 		IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -216,9 +217,12 @@ func getJSON(b testing.TB, url string, into any) {
 	}
 }
 
+// freeAddress is where another process is to listen. The loopback address is this process's own, so that no connection, which comes
+// from 127.0.0.1, and no other test can take the port meanwhile.
 func freeAddress(b testing.TB) string {
 	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 64+pid>>16&63, pid>>8&255, pid&255))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -29,7 +29,7 @@ stats_sinks:
     grpc_service: {envoy_grpc: {cluster_name: lockkeeper}}
 static_resources:
   listeners:
-  - address: {socket_address: {address: 127.0.0.1, port_value: %[1]s}}
+  - address: {socket_address: {address: %[4]s, port_value: %[1]s}}
     filter_chains:
     - filters:
       - name: http
@@ -57,9 +57,9 @@ static_resources:
 func startEnvoy(t *testing.T, sink string) string {
 	t.Helper()
 	envoy, listen := needsEnvoy(t), freeAddress(t)
-	_, port, _ := net.SplitHostPort(listen)
+	host, port, _ := net.SplitHostPort(listen)
 	sinkHost, sinkPort, _ := net.SplitHostPort(sink)
-	file := writeFile(t, fmt.Sprintf(envoyConfig, port, sinkHost, sinkPort))
+	file := writeFile(t, fmt.Sprintf(envoyConfig, port, sinkHost, sinkPort, host))
 	p := startCommand(t, exec.Command(envoy, "--use-dynamic-base-id", "--concurrency", "2", "-c", file))
 	p.expect(t, "starting main dispatch loop")
 	wait(t, "Envoy to listen", func() bool { return listening(listen) })

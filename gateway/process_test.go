@@ -138,7 +138,7 @@ func freeAddresses(t *testing.T) addresses {
 // config moves the default configuration to these addresses.
 func (a addresses) config(t *testing.T, plugins string) string {
 	t.Helper()
-	_, port, _ := net.SplitHostPort(a.self)
+	host, port, _ := net.SplitHostPort(a.self)
 	return writeFile(t, fmt.Sprintf(`
 receivers:
   envoy: {endpoint: %q, flush_interval: 1s}
@@ -148,8 +148,8 @@ extensions:
   console: {endpoint: %q}
   plugins: {directory: %q}
 service:
-  telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: %s}}}}]}}
-`, a.sink, a.grpc, a.http, a.self, a.console, plugins, port))
+  telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: %s, port: %s}}}}]}}
+`, a.sink, a.grpc, a.http, a.self, a.console, plugins, host, port))
 }
 
 func writeFile(t *testing.T, text string) string {

@@ -33,10 +33,15 @@ type object = map[string]any
 
 type list = []any
 
-func freeAddress(t *testing.T) string {
+// freeAddress is where another process is to listen. The loopback address is this process's own, so that no connection, which comes
+// from 127.0.0.1, and no other test can take the port meanwhile.
+func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	pid := os.Getpid()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 64+pid>>16&63, pid>>8&255, pid&255))
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer l.Close()
 	return l.Addr().String()
 }

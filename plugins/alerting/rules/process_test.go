@@ -166,7 +166,9 @@ type victoria struct {
 
 func startStorage(t testing.TB) *victoria {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	// An address of this process's own: no connection, which comes from 127.0.0.1, can take the port while the storage is down.
+	pid := os.Getpid()
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 64+pid>>16&63, pid>>8&255, pid&255))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -264,14 +264,17 @@ func counter(name string, at time.Time, value float64, attributes map[string]any
 	return m
 }
 
+// freeAddress is where another process is to listen. The loopback address is this process's own, so that no connection, which comes
+// from 127.0.0.1, and no other test can take the port meanwhile.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 64+pid>>16&63, pid>>8&255, pid&255))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // logLines collects what a process prints.
