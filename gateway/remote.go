@@ -15,15 +15,22 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/collector/config/configtls"
 )
 
 // remote is a running gateway that a command asks, at its console.
-type remote struct{ url, token string }
+type remote struct {
+	url, token string
+	tls        configtls.ClientConfig
+}
 
 func (g *remote) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&g.url, "url", cmp.Or(os.Getenv("LOCKKEEPER_URL"), "http://localhost:7070"),
 		"`URL` of the gateway's console; LOCKKEEPER_URL sets another default")
 	cmd.Flags().StringVar(&g.token, "token", "", "`TOKEN` of the console's, for what changes something; better set LOCKKEEPER_TOKEN, which no process list shows")
+	cmd.Flags().StringVar(&g.tls.CAFile, "ca-file", "", "`FILE` with the authority that signed the console's certificate; default: the system's")
+	cmd.Flags().StringVar(&g.tls.CertFile, "cert-file", "", "`FILE` with a client certificate to show to the console, instead of a token")
+	cmd.Flags().StringVar(&g.tls.KeyFile, "key-file", "", "`FILE` with the key of --cert-file")
 }
 
 // get asks for a path below the console. Only an answer with status 200 is no error; its body must be closed, and ends with ctx.
@@ -46,7 +53,11 @@ func (g *remote) ask(ctx context.Context, method, path string, query url.Values)
 	if token := strings.TrimSpace(cmp.Or(g.token, os.Getenv("LOCKKEEPER_TOKEN"))); token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	client := http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true}}
+	tls, err := g.tls.LoadTLSConfig(ctx)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--ca-file, --cert-file, --key-file: %w", err)}
+	}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: tls, Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true}}
 	response, err := client.Do(request)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):

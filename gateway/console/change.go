@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// HandleChange adds a handler of requests that change something, which Handle is not for: only a bearer of a token with at least
-// this role (viewer < operator < admin) gets to it. Who is that token's name. Each request that gets there is a line in the log;
+// HandleChange adds a handler of requests that change something, which Handle is not for: only a bearer of a token, or the holder of a
+// client certificate, with at least this role (viewer < operator < admin) gets to it. Who is that token's or certificate's name. Each request that gets there is a line in the log;
 // others are answered with what they lack, and counted.
 func (c *console) HandleChange(role, pattern string, handler func(w http.ResponseWriter, r *http.Request, who string)) {
 	c.handle(role, pattern, func(w http.ResponseWriter, r *http.Request, who *bearer) {
@@ -48,26 +48,40 @@ func (c *console) admit(w http.ResponseWriter, r *http.Request, role string) *be
 		c.refuse(w, http.StatusForbidden, "origin", "a page of another site may not change anything here")
 		return nil
 	}
-	if len(c.bearers) == 0 {
+	if len(c.bearers) == 0 && len(c.cfg.Certificates) == 0 {
 		c.refuse(w, http.StatusForbidden, "no_tokens", "no change is allowed: no token is configured: set extensions::console::tokens")
 		return nil
 	}
+	who := c.identify(w, r)
+	if who != nil && rank(who.role) < rank(role) {
+		c.refuse(w, http.StatusForbidden, "role", fmt.Sprintf("this needs the role %s: %q has the role %s", role, who.name, who.role))
+		return nil
+	}
+	return who
+}
+
+// identify says who sends a request: by the token, or where there is none, by the client certificate. It answers those that it does not know;
+// for them it returns nil.
+func (c *console) identify(w http.ResponseWriter, r *http.Request) *bearer {
 	kind, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if presented == "" || !strings.EqualFold(kind, "Bearer") {
+		who, certified := holder(c.cfg.Certificates, r)
+		if who != nil {
+			return who
+		}
+		if certified && len(c.bearers) == 0 {
+			c.refuse(w, http.StatusForbidden, "certificate_unknown", "no name of the client certificate is one of extensions::console::certificates")
+			return nil
+		}
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		c.refuse(w, http.StatusUnauthorized, "token_missing",
 			"this needs a token of extensions::console::tokens: send it as Authorization: Bearer TOKEN (lockkeeper: --token or LOCKKEEPER_TOKEN)")
 		return nil
 	}
 	who := c.bearers.find(presented)
-	switch {
-	case who == nil:
+	if who == nil {
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		c.refuse(w, http.StatusUnauthorized, "token_unknown", "the token is none of extensions::console::tokens")
-		return nil
-	case rank(who.role) < rank(role):
-		c.refuse(w, http.StatusForbidden, "role", fmt.Sprintf("this needs the role %s: the token %q has the role %s", role, who.name, who.role))
-		return nil
 	}
 	return who
 }
@@ -84,7 +98,7 @@ func newRefused(provider metric.MeterProvider) (metric.Int64Counter, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, reason := range []string{"host", "origin", "no_tokens", "token_missing", "token_unknown", "role"} {
+	for _, reason := range []string{"host", "origin", "no_tokens", "token_missing", "token_unknown", "certificate_unknown", "role"} {
 		refused.Add(context.Background(), 0, metric.WithAttributes(attribute.String("reason", reason)))
 	}
 	return refused, nil

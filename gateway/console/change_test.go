@@ -70,7 +70,7 @@ func refusals(t *testing.T, telemetry *componenttest.Telemetry) map[string]int64
 func TestChangesNeedATokenOfTheirRole(t *testing.T) {
 	c, telemetry, log := changing(t, Token{Name: "grafana", Role: "viewer", Token: viewerToken},
 		Token{Name: "oncall", Role: "operator", Token: operatorToken + "\n"}, Token{Name: "chief", Role: "admin", Token: adminToken})
-	require.Equal(t, map[string]int64{"host": 0, "origin": 0, "no_tokens": 0, "token_missing": 0, "token_unknown": 0, "role": 0},
+	require.Equal(t, map[string]int64{"host": 0, "origin": 0, "no_tokens": 0, "token_missing": 0, "token_unknown": 0, "certificate_unknown": 0, "role": 0},
 		refusals(t, telemetry), "all are there from the beginning")
 	f := func(target string, wantCode int, want, wantReason string, header ...string) {
 		t.Helper()
@@ -92,8 +92,8 @@ func TestChangesNeedATokenOfTheirRole(t *testing.T) {
 	f("/change", 200, "done by oncall", "", "Authorization: bearer "+operatorToken)
 	f("/change", 200, "done by chief", "", "Authorization: Bearer "+adminToken)
 	f("/api/x/plan", 202, "", "", "Authorization: Bearer "+adminToken)
-	f("/change", 403, `this needs the role operator: the token "grafana" has the role viewer`, "role", "Authorization: Bearer "+viewerToken)
-	f("/api/x/plan", 403, `this needs the role admin: the token "oncall" has the role operator`, "role", "Authorization: Bearer "+operatorToken)
+	f("/change", 403, `this needs the role operator: "grafana" has the role viewer`, "role", "Authorization: Bearer "+viewerToken)
+	f("/api/x/plan", 403, `this needs the role admin: "oncall" has the role operator`, "role", "Authorization: Bearer "+operatorToken)
 	f("/change", 401, "LOCKKEEPER_TOKEN", "token_missing")
 	f("/change", 401, "LOCKKEEPER_TOKEN", "token_missing", "Authorization: Bearer ")
 	f("/change", 401, "LOCKKEEPER_TOKEN", "token_missing", "Authorization: Basic "+operatorToken)

@@ -13,25 +13,27 @@ type Config struct {
 	// Server is the Collector's HTTP server settings: endpoint, tls, timeouts.
 	Server confighttp.ServerConfig `mapstructure:",squash"`
 
-	// Tokens say who may change something. Without any nobody may; reading needs none.
-	Tokens []Token `mapstructure:"tokens"`
+	// Tokens and Certificates say who may change something. Without any nobody may; reading needs none.
+	Tokens       []Token       `mapstructure:"tokens"`
+	Certificates []Certificate `mapstructure:"certificates"`
 }
 
 // Unmarshal implements confmap.Unmarshaler: the server's own ignores keys that it does not know.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	type server confighttp.ServerConfig // without its Unmarshal
 	var strict struct {
-		Server server  `mapstructure:",squash"`
-		Tokens []Token `mapstructure:"tokens"`
+		Server       server        `mapstructure:",squash"`
+		Tokens       []Token       `mapstructure:"tokens"`
+		Certificates []Certificate `mapstructure:"certificates"`
 	}
 	if err := conf.Unmarshal(&strict); err != nil {
 		return err
 	}
-	c.Tokens = strict.Tokens
+	c.Tokens, c.Certificates = strict.Tokens, strict.Certificates
 	return c.Server.Unmarshal(conf)
 }
 
-// Validate reports a missing endpoint, and tokens that cannot be told apart; the server and each token validate the rest.
+// Validate reports a missing endpoint, and tokens and certificates that cannot be told apart; the server and each of them validate the rest.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.Server.NetAddr.Endpoint == "" {
@@ -45,6 +47,15 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("tokens: %q and %q have the same token: the log could not tell who it was", other, t.Name))
 		}
 		names[t.Name], values[t.value()] = true, t.Name
+	}
+	for _, c := range c.Certificates {
+		if names[c.Name] {
+			errs = append(errs, fmt.Errorf("certificates: the name %q is there twice, here or in tokens: the log could not tell who it was", c.Name))
+		}
+		names[c.Name] = true
+	}
+	if tls := c.Server.TLS.Get(); len(c.Certificates) > 0 && (tls == nil || tls.ClientCAFile == "") {
+		errs = append(errs, errors.New("certificates: need tls::client_ca_file, which says whose client certificates are believed"))
 	}
 	return errors.Join(errs...)
 }

@@ -44,6 +44,11 @@ func TestConfigMistakes(t *testing.T) {
 	f(`{tokens: [{name: a, role: viewer, token: "0123456789 abcdef"}]}`, "not printable ASCII")
 	f(`{tokens: [{name: a, role: viewer, token: 0123456789abcdef}, {name: a, role: viewer, token: 0123456789abcdeg}]}`, `the name "a" is there twice`)
 	f(`{tokens: [{name: a, role: viewer, token: 0123456789abcdef}, {name: b, role: admin, token: "0123456789abcdef\n"}]}`, `"a" and "b" have the same token`)
+	f(`{certificates: [{role: viewer}]}`, "certificates::0: name: missing")
+	f(`{certificates: [{name: a, role: root}]}`, `role: "root" is none of viewer, operator, admin`)
+	f(`{certificates: [{name: a, role: viewer}]}`, "certificates: need tls::client_ca_file")
+	f(`{certificates: [{name: a, role: viewer}, {name: a, role: viewer}]}`, `the name "a" is there twice`)
+	f(`{certificates: [{name: a, role: viewer}], tokens: [{name: a, role: viewer, token: 0123456789abcdef}]}`, `the name "a" is there twice`)
 }
 
 func TestConfigOfTheServer(t *testing.T) {

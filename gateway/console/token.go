@@ -32,11 +32,8 @@ func (t Token) Validate() error {
 	if t.Name == "" {
 		errs = append(errs, errors.New("name: missing: who the bearer is"))
 	}
-	switch {
-	case t.Role == "":
-		errs = append(errs, errors.New("role: missing: viewer, operator or admin"))
-	case rank(t.Role) < 0:
-		errs = append(errs, fmt.Errorf("role: %q is none of viewer, operator, admin", t.Role))
+	if err := validateRole(t.Role); err != nil {
+		errs = append(errs, err)
 	}
 	value := t.value()
 	unsent := func(r rune) bool { return r <= ' ' || r > '~' }
