@@ -29,6 +29,7 @@ import (
 	"github.com/lockkeeper/lockkeeper/gateway/envoy"
 	"github.com/lockkeeper/lockkeeper/gateway/pluginhost"
 	"github.com/lockkeeper/lockkeeper/gateway/storage"
+	"github.com/lockkeeper/lockkeeper/probes"
 )
 
 // components lists what a configuration may use. It is the only place where the components know one another.
@@ -36,6 +37,7 @@ func components() (otelcol.Factories, error) {
 	receivers, receiversErr := otelcol.MakeFactoryMap[receiver.Factory](
 		envoy.NewFactory(),
 		otlpreceiver.NewFactory(),
+		probes.NewFactory(),
 		prometheusreceiver.NewFactory(),
 	)
 	processors, processorsErr := otelcol.MakeFactoryMap[processor.Factory](

@@ -76,7 +76,8 @@ func (c *Config) Module(name string) (Module, error) {
 	if _, ok := kinds()[name]; ok {
 		return defaultModule(name), nil
 	}
-	known := slices.Concat(slices.Sorted(maps.Keys(c.Modules)), slices.Sorted(maps.Keys(kinds())))
+	known := slices.AppendSeq(slices.Collect(maps.Keys(c.Modules)), maps.Keys(kinds()))
+	slices.Sort(known)
 	return Module{}, fmt.Errorf("there is no module %q: use one of %s", name, strings.Join(slices.Compact(known), ", "))
 }
 

@@ -1,0 +1,141 @@
+package probes
+
+import (
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+)
+
+// requestTargets is how many targets go into one request to the next consumer.
+const requestTargets = 500
+
+// flushed are the metrics of some targets.
+type flushed struct {
+	pmetric.Metrics
+	families pmetric.MetricSlice
+	points   map[string]pmetric.NumberDataPointSlice
+	now      pcommon.Timestamp
+}
+
+func newFlushed(now time.Time) *flushed {
+	f := &flushed{Metrics: pmetric.NewMetrics(), points: map[string]pmetric.NumberDataPointSlice{}, now: pcommon.NewTimestampFromTime(now)}
+	scope := f.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty()
+	scope.Scope().SetName("github.com/lockkeeper/lockkeeper/probes")
+	f.families = scope.Metrics()
+	return f
+}
+
+// flush returns the metrics of all targets, and clears what is told only once.
+func (e *engine) flush(now time.Time) (all []pmetric.Metrics) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var f *flushed
+	n := 0
+	add := func(w *watched, ended bool) {
+		if n++; f == nil || n%requestTargets == 0 {
+			f = newFlushed(now)
+			all = append(all, f.Metrics)
+		}
+		f.add(w, e.modules[w.target.Module].Prober, ended)
+	}
+	for _, w := range e.watched {
+		if !w.at.IsZero() {
+			add(w, now.Sub(w.at) > w.target.next(w.timeout))
+		}
+	}
+	for _, w := range e.gone {
+		add(w, true)
+	}
+	e.gone = nil
+	return all
+}
+
+// add writes what is known of a target; of one that ended, that there is nothing any more.
+func (f *flushed) add(w *watched, prober string, ended bool) {
+	success := 0.0
+	if w.last.OK {
+		success = 1
+	}
+	f.gauge(w, ended, Value{Name: "probe_success", Number: success})
+	f.gauge(w, ended, Value{Name: "probe_duration_seconds", Number: w.last.Took.Seconds()})
+	for _, p := range w.last.Phases {
+		f.gauge(w, ended, Value{Name: "probe_" + prober + "_duration_seconds", Label: "phase", Is: p.Name, Number: p.Took.Seconds()})
+	}
+	for _, v := range w.last.Values {
+		f.gauge(w, ended, v)
+	}
+	for i, result := range []string{"failure", "success"} {
+		p := f.point(w, "lockkeeper_probe_results_total", true, ended)
+		p.Attributes().PutStr("result", result)
+		p.SetStartTimestamp(pcommon.NewTimestampFromTime(w.since))
+		p.SetIntValue(w.counts[i])
+	}
+}
+
+func (f *flushed) gauge(w *watched, ended bool, v Value) {
+	p := f.point(w, v.Name, false, ended)
+	if v.Label != "" {
+		p.Attributes().PutStr(v.Label, v.Is)
+	}
+	p.SetDoubleValue(v.Number)
+}
+
+// point adds one to the family of a name, with the labels of a target.
+func (f *flushed) point(w *watched, name string, counter, ended bool) pmetric.NumberDataPoint {
+	points, ok := f.points[name]
+	if !ok {
+		family := f.families.AppendEmpty()
+		family.SetName(name)
+		if counter {
+			sum := family.SetEmptySum()
+			sum.SetIsMonotonic(true)
+			sum.SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+			points = sum.DataPoints()
+		} else {
+			points = family.SetEmptyGauge().DataPoints()
+		}
+		f.points[name] = points
+	}
+	p := points.AppendEmpty()
+	p.SetTimestamp(f.now)
+	p.SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(ended))
+	t := w.target
+	instance := t.Address
+	if instance == "" {
+		instance = t.Target
+	}
+	for _, label := range [...][2]string{
+		{"module", t.Module}, {"target", t.Target}, {"instance", instance}, {"subject", t.Subject}, {"idc", w.evidence.IDC},
+	} {
+		if label[1] != "" {
+			p.Attributes().PutStr(label[0], label[1])
+		}
+	}
+	return p
+}
+
+// usedModules are the modules that targets name, ready to be opened.
+func (c *Config) usedModules() (map[string]*Module, error) {
+	names := []string{}
+	for _, t := range c.Targets {
+		names = append(names, t.Module)
+	}
+	if c.Machines.File != "" {
+		names = append(names, c.Machines.Module)
+		for name := range c.Modules { // machines may name any of them
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	used := map[string]*Module{}
+	for _, name := range slices.Compact(names) {
+		m, err := c.Module(name)
+		if err != nil {
+			return nil, err
+		}
+		used[name] = &m
+	}
+	return used, nil
+}
