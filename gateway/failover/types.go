@@ -25,9 +25,10 @@ type Opinion struct {
 	IDC     string    `json:"idc,omitempty"` // where the subject is
 	Site    string    `json:"site"`
 	Health  Health    `json:"health"`
-	Since   time.Time `json:"since"`         // when Health became what it is
-	Why     string    `json:"why,omitempty"` // the evidence in a few words
-	Hold    time.Time `json:"hold,omitzero"` // of a flapping subject: it does not become healthy before
+	Since   time.Time `json:"since"`             // when Health became what it is
+	Why     string    `json:"why,omitempty"`     // the evidence in a few words
+	Hold    time.Time `json:"hold,omitzero"`     // of a dead one: it does not become healthy before
+	Callers int       `json:"callers,omitempty"` // of a dead one: how many of those who called it agree, without one success among them
 }
 
 // Action is what a Hold asks for.
@@ -73,12 +74,18 @@ type Input struct {
 
 // Decision is what was decided, and all that the next decision must know of it. It is kept over restarts.
 type Decision struct {
+	At      time.Time          `json:"at"` // when it was decided
 	Serving xds.Serving        `json:"serving"`
 	Would   xds.Serving        `json:"would"` // what it were if every kind of subjects were in mode act
 	Verdict map[string]Verdict `json:"verdicts"`
 	Frozen  map[string]Freeze  `json:"frozen,omitempty"`  // by cluster or idc/NAME: no new ejections
 	Ejected []time.Time        `json:"ejected,omitempty"` // the last ejections, for the global rate
-	Alarms  map[string]string  `json:"alarms,omitempty"`  // what is wrong with the decision itself, by a stable name: none_healthy, freeze, capacity, budget, quorum …
+	Alarms  map[string]string  `json:"alarms,omitempty"`  // what is wrong with the decision itself, by a stable name: see README.md
+
+	Falls    map[string][]time.Time `json:"falls,omitempty"`    // when a subject went down in the last hour: each makes its return later
+	Returned map[string]time.Time   `json:"returned,omitempty"` // when an IDC came back: its weight comes back in steps
+	Release  map[string]time.Time   `json:"release,omitempty"`  // when a provisional ejection ends unless it is confirmed
+	Next     time.Time              `json:"next,omitzero"`      // when to decide again at the latest; see Rules.Next
 }
 
 // Verdict is what all sites together hold of a subject, and what became of it.
@@ -88,8 +95,10 @@ type Verdict struct {
 	Since       time.Time `json:"since"`
 	Why         string    `json:"why,omitempty"`
 	Out         bool      `json:"out"`                   // taken out
+	Down        bool      `json:"down,omitempty"`        // the verdicts have it out, or would in mode act
 	Provisional bool      `json:"provisional,omitempty"` // taken out before a restart and not confirmed since
 	Blocked     string    `json:"blocked,omitempty"`     // unhealthy and not taken out: why (observe, budget, freeze, hold, last one …)
+	Hold        time.Time `json:"hold,omitzero"`         // of what is down and healthy again: it does not return before
 }
 
 // Freeze is why nothing more is taken out of a cluster or an IDC.

@@ -1,0 +1,60 @@
+package failover
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lockkeeper/lockkeeper/probes"
+	"github.com/lockkeeper/lockkeeper/xds"
+)
+
+var start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+func twoIDCs(act bool) Rules {
+	r := DefaultRules()
+	r.IDCs = map[string]IDC{"idc1": {Weight: 50, CapacityPercent: 100}, "idc2": {Weight: 50, CapacityPercent: 100}}
+	r.Act = map[string]bool{"idc": act, "machine": act, "endpoint": act}
+	return r
+}
+
+func entries(d Decision) map[string]uint32 {
+	weights := map[string]uint32{}
+	for name, idc := range d.Serving.IDCs {
+		weights[name] = idc.Entry
+	}
+	return weights
+}
+
+// An IDC's entry dies: five failures in a row, and the other one serves; it comes back when it has been clean, in steps.
+func TestEntryDiesAndReturns(t *testing.T) {
+	rules := twoIDCs(true)
+	require.NoError(t, rules.Validate())
+	judge := NewJudge(rules, "")
+	var d Decision
+	was := map[string]uint32{}
+	var got []string
+	for second := range 200 {
+		now := start.Add(time.Duration(second) * time.Second)
+		for _, idc := range []string{"idc1", "idc2"} {
+			judge.Observe(probes.Evidence{
+				Subject: "idc/" + idc + "/entry", IDC: idc, Probe: "p", At: now, Next: 2 * time.Second,
+				OK: idc == "idc2" || second < 10 || second >= 20, Reason: "connection refused",
+			})
+		}
+		d = rules.Decide(Input{Now: now, Opinions: judge.Opinions(now), Before: d})
+		require.EqualValues(t, xds.Whole, d.Serving.IDCs["idc1"].Entry+d.Serving.IDCs["idc2"].Entry)
+		if entry := entries(d); entry["idc1"] != was["idc1"] {
+			got = append(got, now.Format(time.TimeOnly)+" "+percent(entry["idc1"])+" "+d.Serving.IDCs["idc1"].Why)
+			was = entry
+		}
+	}
+	require.Equal(t, []string{
+		"12:00:00 50 % base weight",
+		"12:00:14 0 % idc1 entry is dead since 12:00:14 UTC: p: 5 in a row failed: connection refused",
+		"12:01:20 12.5 % idc1 entry is back: its weight comes back in steps",
+		"12:01:50 25 % idc1 entry is back: its weight comes back in steps",
+		"12:02:20 50 % base weight",
+	}, got)
+}

@@ -1,0 +1,91 @@
+package failover
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// ejectIDCs takes out the IDCs that are down, while another one of their scope is known to be well.
+func (d *decider) ejectIDCs() {
+	var candidates []*item
+	for i := range d.items {
+		if item := &d.items[i]; item.kind == kindIDC && !item.Down && !item.held && item.unhealthy() {
+			candidates = append(candidates, item)
+		}
+	}
+	slices.SortFunc(candidates, func(a, b *item) int {
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.subject, b.subject))
+	})
+	for _, item := range candidates {
+		_, scope, ok := splitIDC(item.subject)
+		if _, known := d.IDCs[item.IDC]; !ok || !known {
+			item.Blocked = "not among failover::idcs"
+		} else if !d.otherHealthy(item.IDC, scope) {
+			item.Blocked = "no other IDC is known to be healthy"
+		} else {
+			d.down(item)
+		}
+	}
+}
+
+func (d *decider) otherHealthy(idc, scope string) bool {
+	for name := range d.IDCs {
+		if other := d.idcs[idcSubject(name, scope)]; name != idc && other != nil && other.well() {
+			return true
+		}
+	}
+	return false
+}
+
+// needed tells whether an IDC is the last one that is not unhealthy: it need not wait any longer.
+func (d *decider) needed(i *item) bool {
+	_, scope, ok := splitIDC(i.subject)
+	for name := range d.IDCs {
+		if other := d.idcs[idcSubject(name, scope)]; name != i.IDC && (other == nil || !other.Down && !other.unhealthy()) {
+			return false
+		}
+	}
+	return ok
+}
+
+// well tells whether traffic may be moved to an IDC: it is known to be healthy, or a person says so.
+func (i *item) well() bool {
+	if i.held {
+		return !i.taken
+	}
+	return i.Health == Healthy && !i.Down
+}
+
+func idcSubject(name, scope string) string { return kindIDC + "/" + name + "/" + scope }
+
+// An IDC that comes back gets a quarter of its share at once, half of it after half its clean time, and all after the whole.
+const quarter, half, all = 0.25, 0.5, 1
+
+// returning carries over when an IDC came back, until it has its whole share.
+func (d *decider) returning(i *item) {
+	at, ok := d.out.Returned[i.subject]
+	if !ok {
+		at, ok = d.in.Before.Returned[i.subject]
+	}
+	clean := d.threshold(kindIDC).clean()
+	if !ok || d.in.Now.Sub(at) >= clean {
+		delete(d.out.Returned, i.subject)
+		return
+	}
+	d.out.Returned[i.subject] = at
+	d.wake(at.Add(clean / 2))
+	d.wake(at.Add(clean))
+}
+
+// part is how much of its share an IDC gets that is in.
+func (d *decider) part(subject string) float64 {
+	at, ok := d.out.Returned[subject]
+	switch {
+	case !ok:
+		return all
+	case d.in.Now.Sub(at) < d.threshold(kindIDC).clean()/2:
+		return quarter
+	}
+	return half
+}

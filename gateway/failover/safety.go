@@ -1,0 +1,202 @@
+package failover
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// cluster is a set of subjects that serve the same.
+type cluster struct {
+	name    string
+	members []int32
+	frozen  bool
+}
+
+// group finds the clusters of each machine and endpoint. Those of an IDC that are in none are one.
+func (d *decider) group() {
+	d.of = make([][]int32, len(d.items))
+	for _, name := range slices.Sorted(maps.Keys(d.in.Clusters)) {
+		c := cluster{name: name}
+		for _, subject := range d.in.Clusters[name] {
+			if i, ok := d.index[subject]; ok && d.items[i].bounded() && !slices.Contains(d.of[i], int32(len(d.clusters))) {
+				c.members = append(c.members, int32(i))
+				d.of[i] = append(d.of[i], int32(len(d.clusters)))
+			}
+		}
+		d.clusters = append(d.clusters, c)
+	}
+	rest := map[[2]string]int32{}
+	for i := range d.items {
+		item := &d.items[i]
+		if !item.bounded() || len(d.of[i]) > 0 {
+			continue
+		}
+		key := [2]string{item.kind, item.IDC}
+		n, ok := rest[key]
+		if !ok {
+			n = int32(len(d.clusters))
+			rest[key] = n
+			d.clusters = append(d.clusters, cluster{name: restName(item)})
+		}
+		d.clusters[n].members = append(d.clusters[n].members, int32(i))
+		d.of[i] = []int32{n}
+	}
+}
+
+// bounded tells whether budgets and freezes are about it.
+func (i *item) bounded() bool { return i.kind == kindMachine || i.kind == kindEndpoint }
+
+func restName(i *item) string {
+	if i.IDC == "" {
+		return "all " + i.kind + "s"
+	}
+	return i.kind + "s of " + i.IDC
+}
+
+// freeze finds the clusters and IDCs of which too many went down at once. A freeze lasts as long as so many are down.
+func (d *decider) freeze() {
+	for n := range d.clusters {
+		c := &d.clusters[n]
+		c.frozen = d.freezes(c.name, c.members)
+	}
+	idcs := map[string][]int32{}
+	for i := range d.items {
+		if item := &d.items[i]; item.bounded() && item.IDC != "" {
+			idcs[item.IDC] = append(idcs[item.IDC], int32(i))
+		}
+	}
+	for _, idc := range slices.Sorted(maps.Keys(idcs)) {
+		d.freezes(kindIDC+"/"+idc, idcs[idc])
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.out.Frozen)) {
+		d.alarm("freeze", name+": "+d.out.Frozen[name].Why)
+	}
+}
+
+func (d *decider) freezes(name string, members []int32) bool {
+	bad, recent := 0, 0
+	for _, m := range members {
+		item := &d.items[m]
+		if !item.unhealthy() || d.deadIDC(item.IDC) {
+			continue
+		}
+		bad++
+		if d.in.Now.Sub(item.Since) <= freezeWindow {
+			recent++
+		}
+	}
+	many := func(n int) bool { return n >= freezeLeast && n*100 > d.Safety.FreezePercent*len(members) }
+	before, frozen := d.in.Before.Frozen[name]
+	switch {
+	case frozen && many(bad):
+		d.out.Frozen[name] = before
+	case many(recent):
+		d.out.Frozen[name] = Freeze{d.in.Now, fmt.Sprintf("%d of %d went down within %v: nothing more is taken out while so many are down", recent, len(members), freezeWindow)}
+	default:
+		return false
+	}
+	return true
+}
+
+// deadIDC tells whether the IDC as a whole is down: that its machines are then says nothing of the observer.
+func (d *decider) deadIDC(name string) bool {
+	for _, scope := range []string{"entry", "mesh"} {
+		if idc := d.idcs[kindIDC+"/"+name+"/"+scope]; idc != nil && idc.unhealthy() {
+			return true
+		}
+	}
+	return false
+}
+
+// eject takes out what is unhealthy, the longest so first, as far as it is safe.
+func (d *decider) eject() {
+	d.neverNothing()
+	var candidates []*item
+	for i := range d.items {
+		item := &d.items[i]
+		switch {
+		case item.Down || item.held || !item.unhealthy():
+		case item.kind == kindDNS:
+			item.Blocked = "only alerts"
+		case item.bounded():
+			candidates = append(candidates, item)
+		}
+	}
+	slices.SortFunc(candidates, func(a, b *item) int {
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.subject, b.subject))
+	})
+	for _, ejected := range d.in.Before.Ejected {
+		if d.in.Now.Sub(ejected) < rateWindow {
+			d.out.Ejected = append(d.out.Ejected, ejected)
+		}
+	}
+	for _, item := range candidates {
+		alarm, why := d.unsafe(item)
+		if item.Blocked = why; why == "" {
+			d.down(item)
+			d.out.Ejected = append(d.out.Ejected, d.in.Now)
+		} else if alarm != "freeze" { // that has its alarm
+			d.alarm(alarm, item.subject+": "+why)
+		}
+	}
+}
+
+// unsafe is why a machine or endpoint must not be taken out, and the alarm that tells so; empty: it may be.
+func (d *decider) unsafe(item *item) (alarm, why string) {
+	at := d.index[item.subject]
+	if frozen, ok := d.out.Frozen[kindIDC+"/"+item.IDC]; ok && item.IDC != "" && item.callers < 2 {
+		return "freeze", "freeze of " + item.IDC + ": " + frozen.Why
+	}
+	for _, n := range d.of[at] {
+		c := &d.clusters[n]
+		if c.frozen && item.callers < 2 {
+			return "freeze", "freeze of " + c.name + ": " + d.out.Frozen[c.name].Why
+		}
+		if d.healthyIn(c) == 0 {
+			return "last_one", "no healthy one is left in " + c.name
+		}
+		out := 0
+		for _, m := range c.members {
+			if d.items[m].isOut() {
+				out++
+			}
+		}
+		if budget := max(1, len(c.members)*d.Safety.MaxEjectionPercent/100); out >= budget {
+			return "budget", fmt.Sprintf("budget: %d of %d in %s are out", out, len(c.members), c.name)
+		}
+	}
+	if limit := max(rateLeast, len(d.items)*ratePercent/100); len(d.out.Ejected) >= limit {
+		d.wake(d.out.Ejected[len(d.out.Ejected)-limit].Add(rateWindow))
+		return "rate", fmt.Sprintf("rate: %d were taken out within a minute", len(d.out.Ejected))
+	}
+	return "", ""
+}
+
+// healthyIn counts those of a cluster that are in and healthy.
+func (d *decider) healthyIn(c *cluster) (n int) {
+	for _, m := range c.members {
+		if item := &d.items[m]; !item.isOut() && (item.Health == Healthy || item.held) {
+			n++
+		}
+	}
+	return n
+}
+
+// neverNothing puts back what the verdicts have out when all of a cluster is out: others have left it.
+func (d *decider) neverNothing() {
+	for n := range d.clusters {
+		c := &d.clusters[n]
+		if slices.ContainsFunc(c.members, func(m int32) bool { return !d.items[m].isOut() }) {
+			continue
+		}
+		for _, m := range c.members {
+			if item := &d.items[m]; !item.held {
+				item.Down, item.Blocked = false, "all of "+c.name+" would be out"
+			}
+		}
+		d.alarm("last_one", c.name+": all would be out")
+	}
+}

@@ -1,0 +1,166 @@
+package failover
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// abstaining are the sites whose word does not count now: who sees the entries of all IDCs down at once has lost its own network.
+func (d *decider) abstaining(opinions []Opinion) map[string]bool {
+	type count struct{ known, bad int }
+	seen := map[string]count{}
+	for i := range opinions {
+		o := &opinions[i]
+		if _, scope, ok := splitIDC(o.Subject); !ok || scope != "entry" {
+			continue
+		}
+		c := seen[o.Site]
+		if o.Health != Unknown {
+			c.known++
+		}
+		if o.Health == Dead || o.Health == Gray {
+			c.bad++
+		}
+		seen[o.Site] = c
+	}
+	var silent map[string]bool
+	for _, site := range slices.Sorted(maps.Keys(seen)) {
+		if c := seen[site]; c.known < 2 || c.bad < c.known {
+			continue
+		}
+		if silent == nil {
+			silent = map[string]bool{}
+		}
+		silent[site] = true
+	}
+	if len(silent) > 0 {
+		d.allAbstain = len(silent) == len(seen)
+		d.out.Alarms["abstain"] = "sees the entries of all IDCs down at once, so its word does not count: " + siteNames(slices.Sorted(maps.Keys(silent)))
+	}
+	return silent
+}
+
+// siteNames are sites as people read them.
+func siteNames(sites []string) string {
+	names := slices.Clone(sites)
+	for i, name := range names {
+		if name == "" {
+			names[i] = "this gateway"
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// judge makes one verdict of what the sites hold of a subject.
+func (d *decider) judge(opinions []Opinion, silent map[string]bool) item {
+	subject := opinions[0].Subject
+	made := item{subject: subject, kind: Kind(subject), was: d.in.Before.Verdict[subject]}
+	var bad, good []*Opinion
+	var room [4]*Opinion
+	bad = room[:0]
+	dead := 0
+	for i := range opinions {
+		o := &opinions[i]
+		made.IDC = o.IDC
+		made.callers = max(made.callers, o.Callers)
+		switch {
+		case silent[o.Site] || o.Health == Unknown:
+		case o.Health == Healthy:
+			good = append(good, o)
+		default:
+			bad = append(bad, o)
+			if o.Health == Dead {
+				dead++
+			}
+		}
+	}
+	need := d.quorum(made.kind, len(opinions))
+	switch {
+	case len(bad) >= need && !d.alone(bad, made.IDC):
+		made.Health = Gray
+		if 2*dead >= len(bad) {
+			made.Health = Dead
+		}
+		made.Since, made.Why = latest(bad), whys(bad)
+	case len(good) >= need:
+		made.Health, made.Since = Healthy, latest(good)
+	default:
+		made.Since = d.in.Now
+		made.Why = d.undecided(bad, good, need)
+	}
+	if made.was.Health == made.Health && !made.was.Since.IsZero() {
+		made.Since = made.was.Since
+		if made.Health != Unknown {
+			made.Why = made.was.Why
+		}
+	}
+	if made.kind == kindIDC && made.Health == Unknown {
+		d.lacksQuorum(&made)
+	}
+	return made
+}
+
+// quorum is how many sites must agree: of an IDC the greater part of all sites, of others that of the sites which watch it.
+func (d *decider) quorum(kind string, watch int) int {
+	if kind == kindIDC && len(d.Sites) > 0 {
+		watch = len(d.Sites)
+	}
+	return watch/2 + 1
+}
+
+// alone tells whether all who say so sit in one IDC, which is not the subject's own.
+func (d *decider) alone(opinions []*Opinion, own string) bool {
+	first := d.Sites[opinions[0].Site]
+	return first != "" && first != own && !slices.ContainsFunc(opinions, func(o *Opinion) bool { return d.Sites[o.Site] != first })
+}
+
+func (d *decider) undecided(bad, good []*Opinion, need int) string {
+	if len(bad)+len(good) == 0 {
+		return silentWhy
+	}
+	if len(bad) >= need {
+		return fmt.Sprintf("only seen from %s, which must not judge another IDC alone: %s", d.Sites[bad[0].Site], whys(bad))
+	}
+	return fmt.Sprintf("%d sites call it dead and %d healthy, %d must agree", len(bad), len(good), need)
+}
+
+// lacksQuorum raises the alarm when there has been no verdict on an IDC for some time.
+func (d *decider) lacksQuorum(i *item) {
+	after := i.Since.Add(quorumPatience)
+	if d.in.Now.Before(after) {
+		d.wake(after)
+		return
+	}
+	d.alarm("quorum", i.subject+": "+i.Why+"; the last decision stands")
+}
+
+// alarm adds a text to an alarm.
+func (d *decider) alarm(name, text string) {
+	if other := d.out.Alarms[name]; other != "" {
+		text = other + "; " + text
+	}
+	d.out.Alarms[name] = text
+}
+
+func latest(opinions []*Opinion) (since time.Time) {
+	for _, o := range opinions {
+		if o.Since.After(since) {
+			since = o.Since
+		}
+	}
+	return since
+}
+
+func whys(opinions []*Opinion) string {
+	if len(opinions) == 1 {
+		return opinions[0].Why
+	}
+	var texts []string
+	for _, o := range opinions {
+		texts = append(texts, siteNames([]string{o.Site})+": "+o.Why)
+	}
+	return strings.Join(texts, "; ")
+}
