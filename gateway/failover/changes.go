@@ -16,12 +16,8 @@ func Changes(before, after Decision) []Event {
 	}
 	for _, idc := range keys(before.Serving.IDCs, after.Serving.IDCs) {
 		was, is := before.Serving.IDCs[idc], after.Serving.IDCs[idc]
-		if was.Entry != is.Entry {
-			c.add(Event{Kind: "weights", Subject: idcSubject(idc, "entry"), What: percent(was.Entry) + " → " + percent(is.Entry), Why: is.Why, Undoes: was.Why})
-		}
-		if was.Mesh != is.Mesh {
-			c.add(Event{Kind: "weights", Subject: idcSubject(idc, "mesh"), What: percent(was.Mesh) + " → " + percent(is.Mesh), Why: is.Why, Undoes: was.Why})
-		}
+		c.weight(idcSubject(idc, "entry"), was.Entry, is.Entry, was.Why, is.Why)
+		c.weight(idcSubject(idc, "mesh"), was.Mesh, is.Mesh, was.Why, is.Why)
 	}
 	for _, name := range keys(before.Frozen, after.Frozen) {
 		c.turn("freeze", name, before.Frozen[name].Why, after.Frozen[name].Why)
@@ -43,6 +39,16 @@ func (c *changes) add(e Event) {
 	c.events = append(c.events, e)
 }
 
+// weight tells that a weight changes. wasWhy is empty at the start.
+func (c *changes) weight(subject string, was, is uint32, wasWhy, why string) {
+	switch {
+	case wasWhy == "":
+		c.add(Event{Kind: "weights", Subject: subject, What: percent(is), Why: why})
+	case was != is:
+		c.add(Event{Kind: "weights", Subject: subject, What: percent(was) + " → " + percent(is), Why: why, Undoes: wasWhy})
+	}
+}
+
 // turn tells that a freeze or an alarm begins or ends. That its words change is no news.
 func (c *changes) turn(kind, name, was, is string) {
 	switch {
@@ -54,7 +60,7 @@ func (c *changes) turn(kind, name, was, is string) {
 }
 
 func (c *changes) verdict(subject string, was, is Verdict, before, after Decision) {
-	if was.Health != is.Health {
+	if was.Health != is.Health && (Kind(subject) == kindIDC && was.Health != Unknown || was.bad() || is.bad()) { // else it is a start, or a pause
 		c.add(Event{Kind: "verdict", Subject: subject, What: was.Health.word() + " → " + is.Health.word(), Why: is.Why})
 	}
 	switch {
@@ -98,6 +104,8 @@ func (v Verdict) cause(other string) string {
 	}
 	return text
 }
+
+func (v Verdict) bad() bool { return v.Health == Dead || v.Health == Gray }
 
 func (h Health) word() string {
 	if h == Unknown {

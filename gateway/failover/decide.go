@@ -85,13 +85,17 @@ func (i *item) isOut() bool {
 	return i.Down
 }
 
-func (i *item) unhealthy() bool { return i.Health == Dead || i.Health == Gray }
-
 // wake makes sure that it is decided again at t, if that is to come.
 func (d *decider) wake(t time.Time) {
 	if t.After(d.in.Now) && (d.out.Next.IsZero() || t.Before(d.out.Next)) {
 		d.out.Next = t
 	}
+}
+
+// within tells whether t was within the last so long. What seems to come from the future, since a clock was set back, was not.
+func (d *decider) within(t time.Time, window time.Duration) bool {
+	age := d.in.Now.Sub(t)
+	return age >= 0 && age < window
 }
 
 // back lets return what is healthy again for long enough, and what a restart has left and nothing confirms.
@@ -107,7 +111,7 @@ func (d *decider) back() {
 			continue
 		}
 		switch {
-		case item.unhealthy():
+		case item.bad():
 			continue
 		case item.Health == Healthy:
 			clean := d.threshold(item.kind).clean()
@@ -139,8 +143,8 @@ func (d *decider) release(item *item) bool {
 		return false
 	}
 	until, ok := d.in.Before.Release[item.subject]
-	if !ok {
-		until = d.in.Now.Add(provisionalTime)
+	if latest := d.in.Now.Add(provisionalTime); !ok || until.After(latest) {
+		until = latest
 	}
 	if !d.in.Now.Before(until) {
 		return true
@@ -155,7 +159,7 @@ func (d *decider) release(item *item) bool {
 func (d *decider) falls(subject string) int {
 	var recent []time.Time
 	for _, fall := range d.in.Before.Falls[subject] {
-		if d.in.Now.Sub(fall) < flapMemory {
+		if d.within(fall, flapMemory) {
 			recent = append(recent, fall)
 		}
 	}

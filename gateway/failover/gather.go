@@ -67,7 +67,7 @@ func (d *decider) add(subject string) {
 	if idc, _, ok := splitIDC(subject); ok {
 		added.IDC = idc
 	}
-	if was.Health == Unknown && !was.Since.IsZero() {
+	if was.Health == Unknown && !was.Since.IsZero() && !was.Since.After(d.in.Now) {
 		added.Since = was.Since
 	}
 	d.index[subject] = len(d.items)

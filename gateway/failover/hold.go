@@ -29,7 +29,7 @@ func (d *decider) hold() {
 	for i := range d.items {
 		item := &d.items[i]
 		if item.hold == nil {
-			if item.was.Out && !item.was.Down && item.unhealthy() && item.kind != kindDNS { // a hold that has ended leaves it out
+			if item.was.Out && !item.was.Down && item.bad() && item.kind != kindDNS { // a hold that has ended leaves it out
 				item.Down = true
 			}
 			continue
@@ -76,7 +76,7 @@ func (i *item) whyOut(was xds.Out) string {
 	switch {
 	case i.held:
 		return i.hold.text()
-	case i.unhealthy():
+	case i.bad():
 		return i.cause("")
 	}
 	return was.Why

@@ -10,7 +10,7 @@ import (
 func (d *decider) ejectIDCs() {
 	var candidates []*item
 	for i := range d.items {
-		if item := &d.items[i]; item.kind == kindIDC && !item.Down && !item.held && item.unhealthy() {
+		if item := &d.items[i]; item.kind == kindIDC && !item.Down && !item.held && item.bad() {
 			candidates = append(candidates, item)
 		}
 	}
@@ -42,7 +42,7 @@ func (d *decider) otherHealthy(idc, scope string) bool {
 func (d *decider) needed(i *item) bool {
 	_, scope, ok := splitIDC(i.subject)
 	for name := range d.IDCs {
-		if other := d.idcs[idcSubject(name, scope)]; name != i.IDC && (other == nil || !other.Down && !other.unhealthy()) {
+		if other := d.idcs[idcSubject(name, scope)]; name != i.IDC && (other == nil || !other.Down && !other.bad()) {
 			return false
 		}
 	}
@@ -69,7 +69,7 @@ func (d *decider) returning(i *item) {
 		at, ok = d.in.Before.Returned[i.subject]
 	}
 	clean := d.threshold(kindIDC).clean()
-	if !ok || d.in.Now.Sub(at) >= clean {
+	if !ok || !d.within(at, clean) {
 		delete(d.out.Returned, i.subject)
 		return
 	}

@@ -80,11 +80,11 @@ func (d *decider) freezes(name string, members []int32) bool {
 	bad, recent := 0, 0
 	for _, m := range members {
 		item := &d.items[m]
-		if !item.unhealthy() || d.deadIDC(item.IDC) {
+		if !item.bad() || d.deadIDC(item.IDC) {
 			continue
 		}
 		bad++
-		if d.in.Now.Sub(item.Since) <= freezeWindow {
+		if d.within(item.Since, freezeWindow) {
 			recent++
 		}
 	}
@@ -104,7 +104,7 @@ func (d *decider) freezes(name string, members []int32) bool {
 // deadIDC tells whether the IDC as a whole is down: that its machines are then says nothing of the observer.
 func (d *decider) deadIDC(name string) bool {
 	for _, scope := range []string{"entry", "mesh"} {
-		if idc := d.idcs[kindIDC+"/"+name+"/"+scope]; idc != nil && idc.unhealthy() {
+		if idc := d.idcs[kindIDC+"/"+name+"/"+scope]; idc != nil && idc.bad() {
 			return true
 		}
 	}
@@ -118,7 +118,7 @@ func (d *decider) eject() {
 	for i := range d.items {
 		item := &d.items[i]
 		switch {
-		case item.Down || item.held || !item.unhealthy():
+		case item.Down || item.held || !item.bad():
 		case item.kind == kindDNS:
 			item.Blocked = "only alerts"
 		case item.bounded():
@@ -129,7 +129,7 @@ func (d *decider) eject() {
 		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.subject, b.subject))
 	})
 	for _, ejected := range d.in.Before.Ejected {
-		if d.in.Now.Sub(ejected) < rateWindow {
+		if d.within(ejected, rateWindow) {
 			d.out.Ejected = append(d.out.Ejected, ejected)
 		}
 	}

@@ -91,7 +91,7 @@ func (d *decider) judge(opinions []Opinion, silent map[string]bool) item {
 		made.Since = d.in.Now
 		made.Why = d.undecided(bad, good, need)
 	}
-	if made.was.Health == made.Health && !made.was.Since.IsZero() {
+	if made.was.Health == made.Health && !made.was.Since.IsZero() && !made.was.Since.After(d.in.Now) {
 		made.Since = made.was.Since
 		if made.Health != Unknown {
 			made.Why = made.was.Why

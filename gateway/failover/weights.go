@@ -82,7 +82,7 @@ func (s *share) apply(act bool, part float64) {
 
 // well tells whether no verdict speaks against it. A person's word that it is in counts more.
 func (s *share) well() bool {
-	return s.item == nil || !s.down && !s.item.unhealthy() || s.item.held && !s.held
+	return s.item == nil || !s.down && !s.item.bad() || s.item.held && !s.held
 }
 
 // ask works out what people ask for: what the shift says, else base weights, with the share of what they hold out given to the others.
@@ -232,7 +232,7 @@ func percent(weight uint32) string {
 func (s *share) explain(scope string) {
 	switch {
 	case s.weight == s.asked:
-	case s.down && s.item.unhealthy():
+	case s.down && s.item.bad():
 		s.why = fmt.Sprintf("%s %s is %s", s.name, scope, s.item.cause(""))
 	case s.down:
 		s.why = fmt.Sprintf("%s %s was down, and is not clean for long enough yet", s.name, scope)
