@@ -83,6 +83,13 @@ func (a *addresses) idc(ip []byte) unique.Handle[string] {
 	return a.known[place{ip: string(ip)}].idc
 }
 
+// isNode tells whether a node that is known is at an IP.
+func (a *addresses) isNode(ip []byte) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.known[place{ip: string(ip)}].node != ""
+}
+
 func (a *addresses) put(at place, r resident) {
 	if _, ok := a.known[at]; ok || len(a.known) < a.max {
 		a.known[at] = r

@@ -51,6 +51,8 @@ type Aggregator struct {
 	flagOverflow     uint64
 	hops             map[hopKey]*hop
 	hopOverflow      uint64
+	isIngress        func(*Node) bool    // nil: nobody asks for Entered
+	entered          map[string]*Entered // by streams that ended since the last Entered
 
 	lastFlush time.Time // when the last flush exported
 	merged    time.Time // when the last flush began to merge
@@ -111,6 +113,9 @@ func (a *Aggregator) Open(n Node) *Stream {
 	a.streams[s] = struct{}{}
 	a.open[n.ID]++
 	s.source = a.openSource(&n)
+	if a.isIngress != nil && a.isIngress(&n) {
+		s.ingress = &ingress{flags: map[Flags]uint64{}}
+	}
 	a.addresses.learnNode(&s.node, s.own, s.idc, a.open)
 	return s
 }
@@ -132,6 +137,9 @@ func (s *Stream) Close() {
 	delete(a.streams, s)
 	if a.open[s.node.ID]--; a.open[s.node.ID] == 0 {
 		delete(a.open, s.node.ID)
+	}
+	if s.ingress != nil {
+		a.entered = s.takeIngress(a.entered)
 	}
 	s.source.streams--
 	s.source.ended = a.merged

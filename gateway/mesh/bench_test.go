@@ -11,8 +11,8 @@ import (
 	"github.com/lockkeeper/lockkeeper/gateway/mesh/load"
 )
 
-// stream opens a stream of the load and returns it with its messages and their number of entries.
-func stream(tb testing.TB, shape load.Shape) (*mesh.Stream, [][]byte, int) {
+// stream opens a stream of the load, as one of an ingress or not, and returns it with its messages and their number of entries.
+func stream(tb testing.TB, shape load.Shape, ingress bool) (*mesh.Stream, [][]byte, int) {
 	tb.Helper()
 	messages, err := load.Messages(1, 512, shape)
 	if err != nil {
@@ -26,7 +26,12 @@ func stream(tb testing.TB, shape load.Shape) (*mesh.Stream, [][]byte, int) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := mesh.New(mesh.Options{}, time.Now()).Open(node)
+	a := mesh.New(mesh.Options{}, time.Now())
+	if ingress {
+		node.Trusted, node.IDC = true, "idc1"
+		a.WatchIngress([]string{node.LogName, node.Workload()})
+	}
+	s := a.Open(node)
 	for _, m := range messages { // every series and peer is known from here on
 		if err := s.Add(m); err != nil {
 			tb.Fatal(err)
@@ -39,9 +44,10 @@ func stream(tb testing.TB, shape load.Shape) (*mesh.Stream, [][]byte, int) {
 func BenchmarkAdd(b *testing.B) {
 	for name, shape := range map[string]load.Shape{
 		"mixed": {}, "sidecar": {Sidecar: true}, "mixed any field order": {AnyOrder: true}, "sidecar any field order": {Sidecar: true, AnyOrder: true},
+		"ingress": {Sidecar: true},
 	} {
 		b.Run(name, func(b *testing.B) {
-			s, messages, entries := stream(b, shape)
+			s, messages, entries := stream(b, shape, name == "ingress")
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
@@ -57,7 +63,7 @@ func BenchmarkAdd(b *testing.B) {
 
 // BenchmarkGenerated is what the generated types need for the decoding alone: the yardstick for BenchmarkAdd.
 func BenchmarkGenerated(b *testing.B) {
-	_, messages, entries := stream(b, load.Shape{})
+	_, messages, entries := stream(b, load.Shape{}, false)
 	b.ReportAllocs()
 	n := 0
 	for b.Loop() {
@@ -71,8 +77,8 @@ func BenchmarkGenerated(b *testing.B) {
 }
 
 func TestAddDoesNotAllocate(t *testing.T) {
-	for _, shape := range []load.Shape{{}, {AnyOrder: true}} {
-		s, messages, _ := stream(t, shape)
+	for i, shape := range []load.Shape{{}, {AnyOrder: true}, {Sidecar: true}} {
+		s, messages, _ := stream(t, shape, i == 2)
 		n := 0
 		if allocs := testing.AllocsPerRun(1000, func() {
 			if err := s.Add(messages[n%len(messages)]); err != nil {

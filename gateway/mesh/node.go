@@ -18,6 +18,7 @@ type Node struct {
 	ID      string
 	LogName string
 	IDC     string
+	Trusted bool              // what it says is fit for decisions; ReadNode leaves it false
 	peer    Peer              // the workload it belongs to
 	ips     []string          // where that workload listens
 	meta    map[string]string // texts of its metadata, and of LABELS as "LABELS/name"

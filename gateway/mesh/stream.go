@@ -34,6 +34,7 @@ type Stream struct {
 	}
 	source   *source  // of the node
 	reporter reporter // by the stream's log name or node kind, if these tell
+	ingress  *ingress // nil: the stream is of no ingress
 
 	mu       sync.Mutex
 	series   table[*counts] // by hash of the key
@@ -151,6 +152,9 @@ func (s *Stream) http(b []byte) {
 	s.countUnknown(&k, e)
 	if o := s.aggregator.observer.Load(); o != nil {
 		s.observe(o, b, k, false)
+	}
+	if s.ingress != nil {
+		s.enter(b, &k, e)
 	}
 	n := s.countsOf(&k, e.id)
 	n.add(&s.aggregator.bounds, e)

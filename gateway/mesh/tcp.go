@@ -187,6 +187,9 @@ func (s *Stream) tcp(b []byte) {
 		if o := s.aggregator.observer.Load(); o != nil {
 			s.observe(o, b, k, true)
 		}
+		if s.ingress != nil {
+			s.enter(b, &k, e)
+		}
 	} else {
 		s.stats.Intermediate++
 	}
