@@ -48,6 +48,12 @@ type Config struct {
 	// Stats says which of Envoy's stats are kept.
 	Stats StatsConfig `mapstructure:"stats"`
 
+	// Evidence says whose word counts when traffic is moved: mtls, of Envoys whose client certificate names them, or any.
+	Evidence string `mapstructure:"evidence"`
+
+	// Ingress names the Envoys through which traffic enters an IDC, by log_name, workload or app. Empty: Istio's gateways.
+	Ingress []string `mapstructure:"ingress"`
+
 	// Storage is the storage extension that keeps what coverage has to know of the time before a restart; unset: nothing is kept.
 	Storage *component.ID `mapstructure:"storage"`
 
@@ -107,6 +113,7 @@ func defaultConfig() *Config {
 	}
 	return &Config{
 		ServerConfig: server, FlushInterval: 5 * time.Second, Gateway: host, AccessLogs: "errors", RequestsFrom: "als",
+		Evidence: evidenceMTLS, Ingress: []string{},
 		Stats:  StatsConfig{Include: []string{}, Exclude: []string{}},
 		Series: SeriesConfig{Max: 20000, Idle: 15 * time.Minute},
 	}
@@ -146,6 +153,8 @@ func (c *Config) Validate() error {
 	}
 	check(validPrefix(c.MetricPrefix), "metric_prefix: %q: must be letters, digits, _ and :, and not begin with a digit", c.MetricPrefix)
 	check(c.RequestsFrom == "als" || c.RequestsFrom == "stats", "requests_from: %q: must be als or stats", c.RequestsFrom)
+	check(c.Evidence == evidenceMTLS || c.Evidence == evidenceAny, "evidence: %q: must be mtls or any", c.Evidence)
+	check(!slices.Contains(c.Ingress, ""), "ingress: an empty name: it would be that of every Envoy without an app")
 	if _, err := c.Stats.keep(); err != nil {
 		errs = append(errs, err)
 	}

@@ -56,6 +56,7 @@ type envoyReceiver struct {
 	taps       taps
 	recordings *live
 	senders    senders
+	sinks      []evidenceSink
 
 	refusedStats atomic.Int64 // the same of stats
 
@@ -131,6 +132,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 			r.storage = s
 		}
 	}
+	r.watchIngress(host.GetExtensions())
 	r.tasks.Go(func() {
 		if err := r.server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))
@@ -139,6 +141,9 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 	var loop context.Context
 	loop, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	r.tasks.Go(func() { r.flushUntil(loop) })
+	if len(r.sinks) > 0 {
+		r.tasks.Go(func() { r.tellEvidence(loop) })
+	}
 	if !r.recorder.idle() {
 		r.tasks.Go(func() { r.recorder.run(loop) })
 	}

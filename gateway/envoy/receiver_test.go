@@ -53,6 +53,12 @@ func recorded(t testing.TB) []*accesslogv3.StreamAccessLogsMessage {
 // start runs a receiver on a free port and returns it with a client.
 func start(t *testing.T, next consumer.Metrics, change func(*Config)) (*envoyReceiver, accesslogv3.AccessLogServiceClient) {
 	t.Helper()
+	return startOn(t, componenttest.NewNopHost(), next, change)
+}
+
+// startOn is start beside the extensions of a host.
+func startOn(t *testing.T, host component.Host, next consumer.Metrics, change func(*Config)) (*envoyReceiver, accesslogv3.AccessLogServiceClient) {
+	t.Helper()
 	c := NewFactory().CreateDefaultConfig().(*Config)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -67,7 +73,7 @@ func start(t *testing.T, next consumer.Metrics, change func(*Config)) (*envoyRec
 	r, err := newReceiver(receivertest.NewNopSettings(NewFactory().Type()), c)
 	require.NoError(t, err)
 	r.next = next
-	require.NoError(t, r.Start(t.Context(), componenttest.NewNopHost()))
+	require.NoError(t, r.Start(t.Context(), host))
 	t.Cleanup(func() { _ = r.Shutdown(context.Background()) })
 	conn, err := grpc.NewClient(c.NetAddr.Endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)

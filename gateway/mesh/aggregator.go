@@ -54,6 +54,8 @@ type Aggregator struct {
 	isIngress        func(*Node) bool    // nil: nobody asks for Entered
 	entered          map[string]*Entered // by streams that ended since the last Entered
 
+	ingressUntrusted, ingressUnplaced uint64
+
 	lastFlush time.Time // when the last flush exported
 	merged    time.Time // when the last flush began to merge
 	swept     time.Time
@@ -113,9 +115,7 @@ func (a *Aggregator) Open(n Node) *Stream {
 	a.streams[s] = struct{}{}
 	a.open[n.ID]++
 	s.source = a.openSource(&n)
-	if a.isIngress != nil && a.isIngress(&n) {
-		s.ingress = &ingress{flags: map[Flags]uint64{}}
-	}
+	a.openIngress(s)
 	a.addresses.learnNode(&s.node, s.own, s.idc, a.open)
 	return s
 }

@@ -113,6 +113,9 @@ type Totals struct {
 	FlagOverflow     uint64 // flags that were counted as those of "other"
 	HopOverflow      uint64 // requests, tries and connections that are left out of lockkeeper_edge_sent_total and its like
 
+	IngressUntrusted uint64 // streams of an ingress that Entered leaves out: they are not trusted
+	IngressUnplaced  uint64 // likewise: they do not tell their IDC
+
 	Untracked uint64 // intermediate TCP entries that wait for the end of their connection to be counted
 }
 
@@ -121,6 +124,7 @@ func (a *Aggregator) Totals() Totals {
 	a.mu.Lock()
 	t := Totals{Nodes: make(map[string]Stats, len(a.open)), Streams: len(a.streams), Series: len(a.series), Overflow: a.overflow, All: a.gone, Untracked: a.connections.skipped()}
 	t.HopOverflow = a.hopOverflow
+	t.IngressUntrusted, t.IngressUnplaced = a.ingressUntrusted, a.ingressUnplaced
 	t.Endpoints, t.EndpointOverflow, t.FlagOverflow = len(a.endpoints), a.endpointOverflow, a.flagOverflow
 	for node, stats := range a.closed {
 		t.Nodes[node] = stats.Stats

@@ -44,13 +44,23 @@ func (a *Aggregator) WatchIngress(names []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.isIngress = func(n *Node) bool {
-		if n.IDC == Unknown || !n.Trusted {
-			return false
-		}
 		if len(names) == 0 {
 			return n.kind() == "router"
 		}
 		return slices.Contains(names, n.LogName) || slices.Contains(names, n.Workload()) || slices.Contains(names, n.App())
+	}
+}
+
+// openIngress makes a stream one of the ingress, if it is. One that is not trusted, or does not tell its IDC, is counted instead. a.mu is held.
+func (a *Aggregator) openIngress(s *Stream) {
+	switch {
+	case a.isIngress == nil || !a.isIngress(&s.node):
+	case !s.node.Trusted:
+		a.ingressUntrusted++
+	case s.node.IDC == Unknown:
+		a.ingressUnplaced++
+	default:
+		s.ingress = &ingress{flags: map[Flags]uint64{}}
 	}
 }
 
