@@ -1,0 +1,60 @@
+package failover
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// after says what holds when the plan has ended.
+func (p *Plan) after(now time.Time) string {
+	if s := p.Shift(now); s.ID != "" {
+		return p.undone(s) + ", as " + s.ID + " asks"
+	}
+	return "base weights: " + percents(p.Base)
+}
+
+// undone says what a shift asked for; without one, base weights.
+func (p *Plan) undone(s Shift) string {
+	switch {
+	case s.Entry != nil:
+		return percents(s.Entry)
+	case s.Mesh != nil:
+		return percents(s.Mesh)
+	}
+	return percents(p.Base)
+}
+
+func (p *Plan) event(now time.Time, what, why string) Event {
+	e := Event{At: now, Kind: "shift", Subject: p.ID, What: what, Why: why}
+	if p.Active() {
+		e.Expires = p.Expires
+	}
+	return e
+}
+
+// String says what the plan does, in one line.
+func (p *Plan) String() string {
+	var b strings.Builder
+	for i, s := range p.Steps {
+		if i > 0 {
+			b.WriteString(", then ")
+		}
+		b.WriteString(percents(s.Weights))
+		if s.For > 0 {
+			fmt.Fprintf(&b, " for %s", s.For)
+		}
+	}
+	return b.String()
+}
+
+// percents writes weights for people: "idc1 99 %, idc2 1 %".
+func percents(weights map[string]uint32) string {
+	var parts []string
+	for _, idc := range slices.Sorted(maps.Keys(weights)) {
+		parts = append(parts, idc+" "+percent(weights[idc]))
+	}
+	return strings.Join(parts, ", ")
+}
