@@ -27,6 +27,7 @@ import (
 	"github.com/lockkeeper/lockkeeper/gateway/alerting"
 	"github.com/lockkeeper/lockkeeper/gateway/console"
 	"github.com/lockkeeper/lockkeeper/gateway/envoy"
+	"github.com/lockkeeper/lockkeeper/gateway/failover"
 	"github.com/lockkeeper/lockkeeper/gateway/pluginhost"
 	"github.com/lockkeeper/lockkeeper/gateway/storage"
 	"github.com/lockkeeper/lockkeeper/probes"
@@ -56,6 +57,7 @@ func components() (otelcol.Factories, error) {
 		alerting.NewFactory(),
 		bearertokenauthextension.NewFactory(),
 		console.NewFactory(),
+		failover.NewFactory(),
 		filestorage.NewFactory(),
 		healthcheckextension.NewFactory(),
 		pluginhost.NewFactory(),

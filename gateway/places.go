@@ -35,7 +35,7 @@ func printPlaces(out io.Writer, c *configuration) {
 			show("PromQL", scheme+at("endpoint")+"/prometheus/")
 		case "extensions::file_storage":
 			data = append(data, at("directory"))
-		case "extensions::alerting":
+		case "extensions::alerting", "extensions::failover":
 			data = append(data, at("data_directory"))
 		case "extensions::plugins":
 			processes, _ := c.resolved.Sub(id + "::processes")

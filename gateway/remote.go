@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -40,13 +41,37 @@ func (g *remote) get(ctx context.Context, path string, query url.Values) (*http.
 
 // ask is get by any method.
 func (g *remote) ask(ctx context.Context, method, path string, query url.Values) (*http.Response, error) {
+	return g.send(ctx, method, path, query, nil)
+}
+
+// change is ask with a body, which is sent as JSON. The answer is decoded into answer.
+func (g *remote) change(ctx context.Context, method, path string, query url.Values, body, answer any) error {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	response, err := g.send(ctx, method, path, query, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+		return fmt.Errorf("the answer of %s is not what is asked for: %w", g.url, err)
+	}
+	return nil
+}
+
+func (g *remote) send(ctx context.Context, method, path string, query url.Values, body io.Reader) (*http.Response, error) {
 	base, err := url.Parse(g.url)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
 		return nil, usageError{fmt.Errorf("--url %q: must be like http://localhost:7070", g.url)}
 	}
 	target := base.JoinPath(path)
 	target.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(ctx, method, target.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +109,11 @@ func (g *remote) refusal(response *http.Response, path string) error {
 		return fmt.Errorf("%s: %s", g.url, reason)
 	}
 	part := "receiver envoy in a pipeline"
-	if strings.HasPrefix(path, "/api/v1/plugins") {
+	switch {
+	case strings.HasPrefix(path, "/api/v1/plugins"):
 		part = "extension plugins"
+	case strings.HasPrefix(path, "/api/v1/failover"), path == "/api/v1/serving", path == "/api/v1/events":
+		part = "extension failover"
 	}
 	return fmt.Errorf("%s has no %s: is it a gateway's console, and does that gateway have the %s?", g.url, path, part)
 }

@@ -1,0 +1,263 @@
+package failover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/lockkeeper/lockkeeper/probes"
+)
+
+const (
+	lookEvery = time.Second      // how often is decided at least
+	floor     = time.Millisecond // how often at most, when nothing happens
+)
+
+// loop owns everything that decisions are made of. Evidence, people's words and time come in, one after the other; each decision is
+// put onto the board, and handed to the keeper.
+type loop struct {
+	rules   Rules
+	log     *zap.Logger
+	metrics *metrics
+
+	inbox    *inbox
+	commands chan command
+	done     chan struct{} // closed when run has ended
+
+	board  *board
+	events *events
+	keeper *keeper
+
+	// The loop's own.
+	judge    *Judge
+	decision Decision
+	holds    []Hold // replaced, never changed
+	plan     *Plan
+	share    *Share
+	alarms   map[string]time.Time
+	happened []Event // since the last decision was put onto the board
+	dirty    bool    // something changed that must be kept
+}
+
+// command is something that a person asks for.
+type command struct {
+	do     func(now time.Time) error // in the loop
+	change bool
+	done   chan error
+}
+
+// ask changes something in the loop, decides, and returns what do returned. By then everybody can see what follows from it.
+func (l *loop) ask(ctx context.Context, do func(now time.Time) error) error {
+	return l.send(ctx, command{do, true, make(chan error, 1)})
+}
+
+// look reads something of the loop's own.
+func (l *loop) look(ctx context.Context, do func(now time.Time)) error {
+	return l.send(ctx, command{func(now time.Time) error { do(now); return nil }, false, make(chan error, 1)})
+}
+
+func (l *loop) send(ctx context.Context, c command) error {
+	select {
+	case l.commands <- c:
+	case <-l.done:
+		return errStops
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return <-c.done // the loop ends no command without an answer
+}
+
+var errStops = errors.New("the gateway stops")
+
+// run decides until ctx ends: at once when evidence or a person changes something, and whenever time does.
+func (l *loop) run(ctx context.Context) {
+	defer close(l.done)
+	timer := time.NewTimer(l.wait(time.Now()))
+	defer timer.Stop()
+	var evidence []probes.Evidence
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.inbox.wake:
+			evidence = l.inbox.take(evidence)
+			if !l.observe(evidence) {
+				continue
+			}
+			l.decide(time.Now())
+		case c := <-l.commands:
+			now := time.Now()
+			err := c.do(now)
+			if c.change && err == nil {
+				l.dirty = true
+				l.decide(now)
+			}
+			c.done <- err
+		case <-timer.C:
+			l.decide(time.Now())
+		}
+		timer.Reset(l.wait(time.Now()))
+	}
+}
+
+// observe tells whether there is something to decide.
+func (l *loop) observe(evidence []probes.Evidence) (changed bool) {
+	l.metrics.observed(evidence)
+	for i := range evidence {
+		e := &evidence[i]
+		if l.judge.Observe(*e) {
+			changed = true
+		}
+		if e.Traffic != nil {
+			l.share.Observe(*e)
+			if l.plan.Active() {
+				l.plan.Observe(*e)
+			}
+		}
+	}
+	return changed
+}
+
+// wait is how long nothing is to be done unless something happens.
+func (l *loop) wait(now time.Time) time.Duration {
+	next := now.Add(lookEvery)
+	for _, at := range []time.Time{l.judge.Next(), l.rules.Next(l.decision, l.holds), l.plan.Next(now)} {
+		if !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	return max(next.Sub(now), floor)
+}
+
+// decide makes a decision and lets everybody know.
+func (l *loop) decide(now time.Time) {
+	began := time.Now()
+	l.endHolds(now)
+	l.note(l.plan.Step(now))
+	opinions := l.judge.Opinions(now)
+	after := l.judgeBy(now, opinions)
+	if aborted := l.plan.Heed(now, after.Verdict); len(aborted) > 0 {
+		l.note(aborted)
+		after = l.judgeBy(now, opinions)
+	}
+	l.note(Changes(l.decision, after))
+	served := after.Serving.Version != l.decision.Serving.Version
+	l.decision = after
+	l.alarm(now)
+	l.show(now, opinions)
+	l.metrics.decided(time.Since(began), served)
+	if l.dirty || served || len(l.happened) > 0 {
+		l.keeper.keep(l.state(), l.happened)
+	}
+	l.dirty, l.happened = false, nil
+}
+
+func (l *loop) judgeBy(now time.Time, opinions []Opinion) Decision {
+	return l.rules.Decide(Input{Now: now, Opinions: opinions, Holds: l.holds, Shift: l.plan.Shift(now), Before: l.decision})
+}
+
+// note remembers what happened.
+func (l *loop) note(happened []Event) {
+	for _, e := range happened {
+		fields := []zap.Field{zap.String("subject", e.Subject), zap.String("what", e.What), zap.String("why", e.Why)}
+		if e.Who != "" {
+			fields = append(fields, zap.String("who", e.Who))
+		}
+		if e.Kind == "verdict" {
+			l.log.Info(e.Kind, fields...)
+		} else { // it must be seen with the default configuration, too
+			l.log.Warn(e.Kind, fields...)
+		}
+	}
+	l.happened = append(l.happened, happened...)
+}
+
+// endHolds drops holds whose time is over.
+func (l *loop) endHolds(now time.Time) {
+	over := func(h Hold) bool { return !h.Until.After(now) }
+	if !slices.ContainsFunc(l.holds, over) {
+		return
+	}
+	for _, h := range l.holds {
+		if over(h) {
+			l.note([]Event{{At: now, Kind: "hold", Subject: h.Subject, What: "ended by itself", Undoes: holdText(h)}})
+		}
+	}
+	l.holds = slices.DeleteFunc(slices.Clone(l.holds), over)
+}
+
+// alarm remembers since when the alarms are.
+func (l *loop) alarm(now time.Time) {
+	if len(l.decision.Alarms) == 0 && len(l.alarms) == 0 {
+		return
+	}
+	alarms := make(map[string]time.Time, len(l.decision.Alarms))
+	for name := range l.decision.Alarms {
+		since, known := l.alarms[name]
+		if !known {
+			since = now
+		}
+		alarms[name] = since
+	}
+	l.alarms = alarms
+}
+
+// show puts what holds now onto the board.
+func (l *loop) show(now time.Time, opinions []Opinion) {
+	l.events.add(l.happened)
+	v := &view{
+		at: now, decision: l.decision, opinions: opinions, holds: l.holds, asked: l.plan.Shift(now), active: l.plan.Active(), alarms: l.alarms,
+	}
+	if l.plan != nil && l.plan.State == Aborted {
+		v.aborted = aborted{id: l.plan.ID, why: l.plan.Note, at: l.plan.Ended}
+	}
+	l.board.put(v)
+}
+
+// planText is the plan as it is now: it goes on changing.
+func (l *loop) planText() json.RawMessage {
+	if l.plan == nil {
+		return nil
+	}
+	text, err := json.Marshal(l.plan)
+	if err != nil {
+		l.log.Error("a shift plan cannot be written", zap.Error(err))
+		return nil
+	}
+	return text
+}
+
+// state is what must outlive the gateway.
+func (l *loop) state() *state {
+	return &state{Decision: l.decision, Holds: l.holds, Plan: l.planText()}
+}
+
+// begin goes on from what the last gateway left, and decides for the first time. past is nil when it left nothing, or, with a problem, nothing
+// that could be read: a safe start, with nothing taken out.
+func (l *loop) begin(past *state, problem error, now time.Time) {
+	if problem != nil {
+		l.note([]Event{{At: now, Kind: "state", What: "starts with nothing taken out, without holds and shifts", Why: problem.Error()}})
+	}
+	if past != nil {
+		l.decision, l.holds, l.plan = past.Decision, past.Holds, past.plan
+	}
+	l.dirty = true
+	l.decide(now)
+}
+
+// knows tells whether there is such a subject, or says which are nearly alike.
+func (l *loop) knows(subject string) error {
+	known := slices.Collect(maps.Keys(l.decision.Verdict))
+	for idc := range l.decision.Serving.IDCs {
+		known = append(known, "idc/"+idc+"/entry", "idc/"+idc+"/mesh")
+	}
+	if slices.Contains(known, subject) {
+		return nil
+	}
+	return unknownSubject(subject, known)
+}
