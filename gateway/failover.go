@@ -109,7 +109,7 @@ type failoverSubject struct {
 	WouldOut                      bool `json:"would_out"`
 	Since                         time.Time
 	Held                          *failover.Hold
-	Hold time.Time
+	Hold                          time.Time
 }
 
 // write writes for people: what is wrong comes first.
