@@ -1,0 +1,132 @@
+package dns
+
+import "encoding/binary"
+
+const (
+	headerLength = 12
+	maxName      = 255  // RFC 1035
+	minUDP       = 512  // what everybody takes without EDNS (RFC 1035)
+	maxUDP       = 1232 // what comes through everywhere in one piece
+	optLength    = 11   // of an OPT record without options
+)
+
+// Bits of the third and the fourth byte of the header.
+const (
+	bitQR      = 0x80
+	bitAA      = 0x04
+	bitTC      = 0x02
+	bitRD      = 0x01
+	bitAD      = 0x20 // of the fourth
+	bitCD      = 0x10 // likewise
+	opcodeBits = 0x78
+)
+
+// fast answers the usual query over UDP: one question that the table has an entry for, and no OPT record or a plain one. The answer is written
+// to dst, from its beginning, which must not overlap the query; nothing is allocated if it has room for 1232 bytes. Not ok: slow has to say what there is to say.
+func (t *table) fast(dst, query []byte) (answer []byte, ok bool) {
+	if len(query) < headerLength || query[2]&^bitRD != 0 || query[3]&^(bitAD|bitCD) != 0 ||
+		binary.BigEndian.Uint32(query[4:]) != 1<<16 || binary.BigEndian.Uint32(query[8:]) > 1 {
+		return nil, false // no query, or more than one question and perhaps one additional record
+	}
+	var key [maxName + 2]byte
+	n := lowerName(&key, query)
+	end := headerLength + n + 4
+	if n == 0 || len(query) < end || query[end-2] != 0 || query[end-1] != 1 { // class IN
+		return nil, false
+	}
+	key[n], key[n+1] = query[end-4], query[end-3]
+	e := t.entries[string(key[:n+2])]
+	if e == nil {
+		return nil, false
+	}
+	o, ok := readPlainOPT(query[end:], query[11])
+	if !ok || end+e.longest+o.length > o.room {
+		return nil, false
+	}
+	return o.finish(e.next().begin(dst[:0], query[:end])), true
+}
+
+// begin makes the answer to a query that begins with this header and question, but for the OPT record.
+func (r *reply) begin(dst, query []byte) []byte {
+	dst = append(dst, query...)
+	dst[2] = bitQR | bitAA | query[2]&bitRD
+	dst[3] = 0
+	copy(dst[6:], r.counts[:])
+	return append(dst, r.sections...)
+}
+
+// lowerName writes the name in the question to key, in lower case, and returns its length; 0: it is not a name as it has to be there.
+func lowerName(key *[maxName + 2]byte, query []byte) int {
+	name := query[headerLength:]
+	if len(name) > maxName {
+		name = name[:maxName]
+	}
+	left := byte(0) // of the label
+	for i, b := range name {
+		switch {
+		case left > 0:
+			left--
+			if b-'A' < 26 {
+				b += 'a' - 'A'
+			}
+		case b == 0:
+			key[i] = 0
+			return i + 1
+		case b > 63: // a pointer, which has nowhere to point to from here
+			return 0
+		default:
+			left = b
+		}
+		key[i] = b
+	}
+	return 0
+}
+
+// plainOPT is the OPT record of a query, as far as fast answers it.
+type plainOPT struct {
+	room   int  // how long the answer may be
+	length int  // of the answer's own OPT record; 0: none
+	do     byte // the DO bit
+}
+
+// readPlainOPT reads what follows the question: as many records as are announced, none or one.
+func readPlainOPT(b []byte, records byte) (o plainOPT, ok bool) {
+	if records == 0 {
+		return plainOPT{room: minUDP}, len(b) == 0
+	}
+	// The root's name, type 41, the room, extended RCODE 0, version 0, flags, length, options.
+	if len(b) < optLength || b[0] != 0 || b[1] != 0 || b[2] != 41 || b[5] != 0 || b[6] != 0 || !onlyCookies(b[9:]) {
+		return plainOPT{}, false
+	}
+	return plainOPT{room: udpRoom(binary.BigEndian.Uint16(b[3:])), length: optLength, do: b[7] & 0x80}, true
+}
+
+// udpRoom is how long an answer over UDP may be when so much was offered.
+func udpRoom(offered uint16) int { return int(min(max(offered, minUDP), maxUDP)) }
+
+// onlyCookies tells that there are no options but cookies, which resolvers send unasked and which may be ignored (RFC 7873).
+func onlyCookies(b []byte) bool {
+	if len(b) < 2 || len(b)-2 != int(binary.BigEndian.Uint16(b)) {
+		return false
+	}
+	for b = b[2:]; len(b) > 0; {
+		if len(b) < 4 || b[0] != 0 || b[1] != 10 {
+			return false
+		}
+		length := 4 + int(binary.BigEndian.Uint16(b[2:]))
+		if len(b) < length {
+			return false
+		}
+		b = b[length:]
+	}
+	return true
+}
+
+// finish adds the OPT record to the answer, if the query had one.
+func (o plainOPT) finish(answer []byte) []byte {
+	if o.length == 0 {
+		return answer
+	}
+	answer[11]++ // few enough that there is no carry: see maxAddresses
+	return append(answer, 0, 0, 41, maxUDP>>8, maxUDP&0xff, 0, 0, o.do, 0, 0, 0)
+}
