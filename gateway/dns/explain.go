@@ -26,13 +26,13 @@ type explanation struct {
 
 // explainedIDC is an IDC of an explained name.
 type explainedIDC struct {
-	IDC       string            `json:"idc"`
-	Entry     uint32            `json:"entry"`     // its weight of xds.Whole
-	Known     bool              `json:"known"`     // Serving has it. If not, it has no weight
-	Share     map[string]string `json:"share"`     // of the answers of each type, in percent
-	Answered  map[string]uint64 `json:"answered"`  // answers of each type so far
-	Addresses []netip.Addr      `json:"addresses"` // A and AAAA
-	Why       string            `json:"why,omitempty"`
+	IDC       string             `json:"idc"`
+	Entry     uint32             `json:"entry"`     // its weight of xds.Whole
+	Known     bool               `json:"known"`     // Serving has it. If not, it has no weight
+	Share     map[string]float64 `json:"share"`     // of the answers of each type, in percent
+	Answered  map[string]uint64  `json:"answered"`  // answers of each type so far
+	Addresses []netip.Addr       `json:"addresses"` // A and AAAA
+	Why       string             `json:"why,omitempty"`
 }
 
 // explain tells what is answered for a name, and why. A name without a dot at its end is taken as full.
@@ -53,14 +53,14 @@ func (t *table) explain(name string) explanation {
 	case n == nil:
 		x.Answer = fmt.Sprintf("NXDOMAIN: the zone has no such name; resolvers remember it for %s", a.zone.NegativeTTL)
 	case n.data != nil:
-		x.Answer, x.TTL = t.sentence(key, n), t.ttl(n.data.TTL)
+		x.Answer, x.TTL = t.sentence(key, n), n.data.ttls()[t.degraded()]
 		for _, idc := range n.data.sites() {
 			x.IDCs = append(x.IDCs, t.explainIDC(key, n, idc))
 		}
-	case n.empty():
-		x.Answer = "no data: only longer names end with it"
 	case name == a.origin:
 		x.Answer, x.TTL = "the zone itself: SOA and NS", a.soa.Hdr.Ttl
+	case !n.host:
+		x.Answer = "no data: only longer names end with it"
 	default:
 		x.Answer, x.TTL = "the addresses of a name server, always the same", a.soa.Hdr.Ttl
 	}
@@ -80,8 +80,8 @@ func (t *table) origins() (names []string) {
 func (t *table) sentence(key string, n *node) string {
 	var parts []string
 	for _, kind := range addressKinds {
-		e := t.entries[entryKey(key, kind)]
-		if e.count == nil {
+		e := t.entry(key, kind)
+		if e.pool == nil {
 			parts = append(parts, dns.TypeToString[kind]+": no data")
 			continue
 		}
@@ -106,7 +106,7 @@ func (t *table) explainIDC(key string, n *node, name string) explainedIDC {
 	idc, known := t.serving.IDCs[name]
 	x := explainedIDC{
 		IDC: name, Entry: idc.Entry, Known: known, Why: idc.Why, Addresses: n.data.IDCs[name],
-		Share: map[string]string{}, Answered: map[string]uint64{},
+		Share: map[string]float64{}, Answered: map[string]uint64{},
 	}
 	if !known && len(t.serving.IDCs) > 0 {
 		x.Why = "nothing is known of this IDC: it is not among those that failover is told of"
@@ -115,20 +115,28 @@ func (t *table) explainIDC(key string, n *node, name string) explainedIDC {
 		x.Why = "nothing is known of any IDC: all are answered alike"
 	}
 	for _, kind := range addressKinds {
-		e := t.entries[entryKey(key, kind)]
-		if e.count == nil || len(pick(n.data.IDCs[name], kind)) == 0 {
-			continue
+		if e := t.entry(key, kind); e.pool != nil {
+			e.explain(&x)
 		}
-		share := uint32(0)
-		total := uint64(0)
-		for _, c := range e.choices {
-			total += uint64(c.weight)
-			if c.idc == name {
-				share = c.weight
-			}
-		}
-		x.Share[dns.TypeToString[kind]] = fmt.Sprintf("%.4g", 100*float64(share)/float64(total))
-		x.Answered[dns.TypeToString[kind]] = e.count.answered[name].Load()
 	}
 	return x
+}
+
+// explain tells of an IDC what it has of an entry.
+func (e *entry) explain(x *explainedIDC) {
+	kind := dns.TypeToString[e.pool.kind]
+	for _, m := range e.pool.idcs {
+		if m.idc == x.IDC {
+			x.Share[kind], x.Answered[kind] = 0, m.answered.Load()
+		}
+	}
+	var total float64
+	for _, c := range e.choices {
+		total += float64(c.weight)
+	}
+	for _, c := range e.choices {
+		if c.idc == x.IDC {
+			x.Share[kind] = 100 * float64(c.weight) / total
+		}
+	}
 }

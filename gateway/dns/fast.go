@@ -35,24 +35,16 @@ func (t *table) fast(dst, query []byte) (answer []byte, ok bool) {
 		return nil, false
 	}
 	key[n], key[n+1] = query[end-4], query[end-3]
-	e := t.entries[string(key[:n+2])]
-	if e == nil {
+	place, ok := t.places[string(key[:n+2])]
+	if !ok {
 		return nil, false
 	}
+	e := t.entries[place]
 	o, ok := readPlainOPT(query[end:], query[11])
 	if !ok || end+e.longest+o.length > o.room {
 		return nil, false
 	}
-	return o.finish(e.next().begin(dst[:0], query[:end])), true
-}
-
-// begin makes the answer to a query that begins with this header and question, but for the OPT record.
-func (r *reply) begin(dst, query []byte) []byte {
-	dst = append(dst, query...)
-	dst[2] = bitQR | bitAA | query[2]&bitRD
-	dst[3] = 0
-	copy(dst[6:], r.counts[:])
-	return append(dst, r.sections...)
+	return o.finish(e.next().begin(dst[:0], query[:end], t.serial)), true
 }
 
 // lowerName writes the name in the question to key, in lower case, and returns its length; 0: it is not a name as it has to be there.

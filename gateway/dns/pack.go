@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -17,15 +18,51 @@ type reply struct {
 	// What fast copies: the counts of the three sections, and the sections. They follow a question of the name that they were packed for.
 	counts   [6]byte
 	sections []byte
+	dated    bool // they end with a SOA record, in which the table's serial is to be put
+}
+
+// The SOA's times are for secondary servers, of which there are none: zones are not transferred.
+const (
+	soaRefresh = 3600
+	soaRetry   = 600
+	soaExpire  = 604800
+)
+
+// serialFromEnd is where the serial is in a SOA record: before four times.
+const serialFromEnd = 20
+
+// pack makes the bytes of a reply for questions of a name.
+func (r *reply) pack(n *node) error {
+	b, err := r.message(dns.Question{Name: n.name, Qtype: dns.TypeA, Qclass: dns.ClassINET}, 0, nil).Pack()
+	if err != nil {
+		return fmt.Errorf("pack the answer for %s: %w", n.name, err)
+	}
+	copy(r.counts[:], b[6:headerLength])
+	r.sections = slices.Clone(b[headerLength+len(n.key)+4:])
+	r.dated = slices.ContainsFunc(slices.Concat(r.answer, r.authority), isSOA)
+	return nil
+}
+
+// begin makes the answer to a query that begins with this header and question, but for the OPT record.
+func (r *reply) begin(dst, query []byte, serial uint32) []byte {
+	dst = append(dst, query...)
+	dst[2] = bitQR | bitAA | query[2]&bitRD
+	dst[3] = 0
+	copy(dst[6:], r.counts[:])
+	dst = append(dst, r.sections...)
+	if r.dated {
+		binary.BigEndian.PutUint32(dst[len(dst)-serialFromEnd:], serial)
+	}
+	return dst
 }
 
 // message is the reply to a question, with an OPT record if there is one.
-func (r *reply) message(question dns.Question, opt *dns.OPT) *dns.Msg {
+func (r *reply) message(question dns.Question, serial uint32, opt *dns.OPT) *dns.Msg {
 	m := &dns.Msg{
 		MsgHdr:   dns.MsgHdr{Response: true, Authoritative: !r.lame, Rcode: r.rcode},
 		Compress: true,
 		Question: []dns.Question{question},
-		Answer:   r.answer, Ns: r.authority, Extra: r.additional,
+		Answer:   dated(r.answer, serial), Ns: dated(r.authority, serial), Extra: r.additional,
 	}
 	if opt != nil {
 		m.Extra = append(slices.Clip(m.Extra), opt)
@@ -33,50 +70,37 @@ func (r *reply) message(question dns.Question, opt *dns.OPT) *dns.Msg {
 	return m
 }
 
-// pack makes the bytes of all replies.
-func (e *entry) pack(name string) error {
-	if e == nil {
-		return nil
+func isSOA(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSOA }
+
+// dated are the records with the serial in the SOA record, which then is the only one.
+func dated(rrs []dns.RR, serial uint32) []dns.RR {
+	if len(rrs) != 1 || !isSOA(rrs[0]) {
+		return rrs
 	}
-	for _, c := range e.choices {
-		for _, r := range c.replies {
-			b, err := r.message(dns.Question{Name: name, Qtype: dns.TypeA, Qclass: dns.ClassINET}, nil).Pack()
-			if err != nil {
-				return fmt.Errorf("pack the answer for %s: %w", name, err)
-			}
-			copy(r.counts[:], b[6:headerLength])
-			r.sections = slices.Clone(b[headerLength+len(wire(name))+4:])
-			e.longest = max(e.longest, len(r.sections))
-		}
-	}
-	return nil
+	soa := *rrs[0].(*dns.SOA)
+	soa.Serial = serial
+	return []dns.RR{&soa}
 }
 
-// replies are those of the choice i: one for each of its addresses, so that they take turns; where all addresses are answered, they come first
-// in turns. The addresses of the other IDCs follow while the weights are equal.
-func replies(n *node, choices []choice, i int, ttl uint32) (made []*reply) {
-	for first := range choices[i].addresses {
-		answer := rotated(choices[i].addresses, first)
-		switch {
-		case !n.data.All:
+// turns are the replies that take turns when it is the turn of the first IDC of these: one with each of its addresses. Where all addresses are
+// answered, the others follow it.
+func turns(n *node, ttl uint32, idcs [][]netip.Addr) (made []*reply, err error) {
+	for first := range idcs[0] {
+		var answer []netip.Addr
+		for _, addresses := range idcs {
+			at := first % len(addresses)
+			answer = append(append(answer, addresses[at:]...), addresses[:at]...)
+		}
+		if !n.data.All {
 			answer = answer[:1]
-		case equal(choices):
-			for other := 1; other < len(choices); other++ {
-				answer = append(answer, rotated(choices[(i+other)%len(choices)].addresses, first)...)
-			}
 		}
-		made = append(made, &reply{answer: records(n.name, ttl, answer)})
+		r := &reply{answer: records(n.name, ttl, answer)}
+		if err := r.pack(n); err != nil {
+			return nil, err
+		}
+		made = append(made, r)
 	}
-	return made
-}
-
-func equal(choices []choice) bool {
-	return !slices.ContainsFunc(choices, func(c choice) bool { return c.weight != choices[0].weight })
-}
-
-func rotated(addresses []netip.Addr, first int) []netip.Addr {
-	first %= len(addresses)
-	return slices.Concat(addresses[first:], addresses[:first])
+	return made, nil
 }
 
 // records are the A and AAAA records of a name.
@@ -91,33 +115,33 @@ func records(owner string, ttl uint32, addresses []netip.Addr) (rrs []dns.RR) {
 	return rrs
 }
 
+// minimal is all that is said of a name to whoever asks for everything (RFC 8482).
+func minimal(name string, ttl uint32) dns.RR {
+	return &dns.HINFO{Hdr: header(name, dns.TypeHINFO, ttl), Cpu: "RFC8482"}
+}
+
 func header(owner string, kind uint16, ttl uint32) dns.RR_Header {
 	return dns.RR_Header{Name: owner, Rrtype: kind, Class: dns.ClassINET, Ttl: ttl}
 }
 
 // newApex makes the records of a zone itself.
-func newApex(z Zone, serial uint32) *apex {
-	a := &apex{zone: z, origin: z.origin()}
+func newApex(z Zone) (a *apex, ns *reply) {
+	a, ns = &apex{zone: z, origin: z.origin()}, &reply{}
 	ttl, negative := seconds(z.TTL), seconds(z.NegativeTTL)
 	for _, server := range z.servers() {
 		host := dns.CanonicalName(server)
-		a.ns = append(a.ns, &dns.NS{Hdr: header(a.origin, dns.TypeNS, ttl), Ns: host})
+		ns.answer = append(ns.answer, &dns.NS{Hdr: header(a.origin, dns.TypeNS, ttl), Ns: host})
 		if dns.IsSubDomain(a.origin, host) {
-			a.glue = append(a.glue, records(host, ttl, z.NS[server])...)
+			ns.additional = append(ns.additional, records(host, ttl, z.NS[server])...)
 		}
 	}
 	a.soa = &dns.SOA{
-		Hdr: header(a.origin, dns.TypeSOA, ttl), Ns: a.ns[0].(*dns.NS).Ns, Mbox: "hostmaster." + a.origin,
-		Serial: serial, Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: negative,
+		Hdr: header(a.origin, dns.TypeSOA, ttl), Ns: dns.CanonicalName(z.servers()[0]), Mbox: "hostmaster." + a.origin,
+		Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: negative,
 	}
 	soa := *a.soa
 	soa.Hdr.Ttl = min(ttl, negative) // RFC 2308, section 3
 	a.nodata = &reply{authority: []dns.RR{&soa}}
 	a.nxdomain = &reply{rcode: dns.RcodeNameError, authority: a.nodata.authority}
-	return a
-}
-
-// everything is all that is said of a name to whoever asks for everything (RFC 8482).
-func (a *apex) everything(name string) dns.RR {
-	return &dns.HINFO{Hdr: header(name, dns.TypeHINFO, a.soa.Hdr.Ttl), Cpu: "RFC8482"}
+	return a, ns
 }

@@ -1,6 +1,10 @@
 package dns
 
-import "github.com/lockkeeper/lockkeeper/xds"
+import (
+	"fmt"
+
+	"github.com/lockkeeper/lockkeeper/xds"
+)
 
 // schedule says whose turn it is. It holds one round; then it begins anew. The turns of each choice are spread evenly over the round
 // (smooth weighted round robin), so that 1:1 alternates, and of any 10,000 answers 1 % is 100.
@@ -61,6 +65,15 @@ func reduce(weights []uint32) []uint32 {
 		reduced[i] /= uint32(divisor)
 	}
 	return reduced
+}
+
+// scheduleOf is the schedule of weights among those made already, or a new one.
+func scheduleOf(weights []uint32, made map[string]*schedule) *schedule {
+	key := fmt.Sprint(weights)
+	if made[key] == nil {
+		made[key] = newSchedule(weights)
+	}
+	return made[key]
 }
 
 func sum(weights []uint32) (total uint64) {

@@ -37,7 +37,7 @@ func (t *table) slow(query []byte, udp bool) []byte {
 	if opt != nil && opt.Version() != 0 {
 		r = &reply{rcode: dns.RcodeBadVers, lame: true}
 	}
-	b := encode(r, question, answerOPT(opt), room)
+	b := encode(r, question, t.serial, answerOPT(opt), room)
 	if b == nil {
 		return refuse(query, dns.RcodeServerFailure)
 	}
@@ -53,7 +53,7 @@ func (t *table) reply(name string, question dns.Question) *reply {
 	if a == nil || question.Qclass != dns.ClassINET || question.Qtype == dns.TypeAXFR || question.Qtype == dns.TypeIXFR {
 		return &reply{rcode: dns.RcodeRefused, lame: true}
 	}
-	if e := t.entries[entryKey(name, question.Qtype)]; e != nil {
+	if e := t.entry(name, question.Qtype); e != nil {
 		return e.next()
 	}
 	if t.nodes[name] != nil {
@@ -76,12 +76,12 @@ func (t *table) zone(name string) *apex {
 }
 
 // encode makes the answer. What does not fit is left out, and the client is told to come by TCP.
-func encode(r *reply, question dns.Question, opt *dns.OPT, room int) []byte {
-	m := r.message(question, opt)
+func encode(r *reply, question dns.Question, serial uint32, opt *dns.OPT, room int) []byte {
+	m := r.message(question, serial, opt)
 	b, err := m.Pack()
 	if err == nil && len(b) > room {
 		short := reply{rcode: r.rcode, lame: r.lame}
-		m = short.message(question, opt)
+		m = short.message(question, serial, opt)
 		m.Truncated = true
 		b, err = m.Pack()
 	}

@@ -1,66 +1,131 @@
 package dns
 
 import (
-	"encoding/binary"
 	"iter"
 	"net/netip"
-	"sync/atomic"
-	"time"
+	"slices"
 
 	"github.com/miekg/dns"
 
 	"github.com/lockkeeper/lockkeeper/xds"
 )
 
-// table is all that is answered at a time. It is immutable but for its counters, which the next table goes on with.
+// addressKinds are the types of records that names have.
+var addressKinds = [...]uint16{dns.TypeA, dns.TypeAAAA} // never changed
+
+// table is all that is answered at a time. It is immutable; only the counters of its layout go on.
 type table struct {
-	zones   map[string]*apex  // by origin as a question has it, in lower case
-	nodes   map[string]*node  // by name, likewise; between the names and the origin there are empty ones
-	entries map[string]*entry // by name, likewise, and type: what fast answers
+	*layout
+	entries []*entry // by place
+	serial  uint32
+	serving *xds.Serving // the zero Serving if there is none
 
-	serial     uint32
-	serving    *xds.Serving // the zero Serving if there was none
-	unknown    []string     // IDCs with addresses that Serving does not know: they are not answered
-	weightless []string     // name and type that are answered from all IDCs, since none of theirs has a weight
-}
-
-// apex is a zone of the table.
-type apex struct {
-	zone             Zone
-	origin           string
-	soa              *dns.SOA
-	ns, glue         []dns.RR
-	nodata, nxdomain *reply
-}
-
-// node is a name that exists.
-type node struct {
-	name string
-	apex *apex
-	data *Name // nil: none of the zone's Names
+	unknown    []string // IDCs with addresses that Serving does not know: they are not answered
+	weightless []string // name and type that are answered from all of their IDCs, since none has a weight
 }
 
 // entry is what is said to a question of one name and type.
 type entry struct {
 	choices  []choice
 	schedule *schedule // nil: there is only one reply, always the same
-	count    *count    // nil: likewise
+	pool     *pool     // nil: likewise
 	longest  int       // of the replies' sections, in bytes
 }
 
 // choice is an IDC that is answered. Its replies take turns.
 type choice struct {
-	idc       string
-	weight    uint32
-	addresses []netip.Addr
-	replies   []*reply
-	answered  *atomic.Uint64
+	*member
+	weight  uint32
+	replies []*reply
 }
 
-// count counts the answers of a name and type.
-type count struct {
-	turn     atomic.Uint64
-	answered map[string]*atomic.Uint64 // by IDC; the map itself never changes
+// compile makes the table for a Serving; nil: nothing is known of IDCs. Tables of a layout share its counters.
+func (l *layout) compile(serving *xds.Serving, serial uint32) (*table, error) {
+	if serving == nil {
+		serving = &xds.Serving{}
+	}
+	t := &table{layout: l, entries: slices.Clone(l.fixed), serial: serial, serving: serving}
+	schedules := map[string]*schedule{}
+	for _, p := range l.pools {
+		e, err := t.choose(p, schedules)
+		if err != nil {
+			return nil, err
+		}
+		t.entries[p.place] = e
+	}
+	slices.Sort(t.unknown)
+	t.unknown = slices.Compact(t.unknown)
+	slices.Sort(t.weightless)
+	return t, nil
+}
+
+// choose makes the entry of a pool.
+func (t *table) choose(p *pool, schedules map[string]*schedule) (*entry, error) {
+	e := &entry{pool: p, choices: t.weigh(p)}
+	degraded := t.degraded()
+	weights := make([]uint32, len(e.choices))
+	for i := range e.choices {
+		c := &e.choices[i]
+		weights[i], c.replies = c.weight, c.member.replies[degraded]
+		if p.data.All && len(e.choices) > 1 && equal(e.choices) {
+			made, err := turns(p.node, p.data.ttls()[degraded], from(e.choices, i))
+			if err != nil {
+				return nil, err
+			}
+			c.replies = made
+		}
+		for _, r := range c.replies {
+			e.longest = max(e.longest, len(r.sections))
+		}
+	}
+	e.schedule = scheduleOf(weights, schedules)
+	return e, nil
+}
+
+// degraded is which TTLs and replies hold now.
+func (t *table) degraded() int {
+	if t.serving.Degraded {
+		return 1
+	}
+	return 0
+}
+
+// weigh are the IDCs of a pool that have a weight, or all of them, alike, if none has one: something is always answered.
+func (t *table) weigh(p *pool) (weighted []choice) {
+	for _, m := range p.idcs {
+		idc, known := t.serving.IDCs[m.idc]
+		if !known && len(t.serving.IDCs) > 0 {
+			t.unknown = append(t.unknown, m.idc)
+		}
+		if idc.Entry > 0 {
+			weighted = append(weighted, choice{member: m, weight: idc.Entry})
+		}
+	}
+	if weighted != nil {
+		return weighted
+	}
+	if len(t.serving.IDCs) > 0 {
+		t.weightless = append(t.weightless, p.String())
+	}
+	for _, m := range p.idcs {
+		weighted = append(weighted, choice{member: m, weight: 1})
+	}
+	return weighted
+}
+
+// String is the name and the type.
+func (p *pool) String() string { return p.name + " " + dns.TypeToString[p.kind] }
+
+func equal(choices []choice) bool {
+	return !slices.ContainsFunc(choices, func(c choice) bool { return c.weight != choices[0].weight })
+}
+
+// from are the addresses of all choices, the i-th first.
+func from(choices []choice, i int) (addresses [][]netip.Addr) {
+	for other := range choices {
+		addresses = append(addresses, choices[(i+other)%len(choices)].addresses)
+	}
+	return addresses
 }
 
 // next is the reply whose turn it is.
@@ -68,7 +133,7 @@ func (e *entry) next() *reply {
 	if e.schedule == nil {
 		return e.choices[0].replies[0]
 	}
-	now, before := e.schedule.at(e.count.turn.Add(1) - 1)
+	now, before := e.schedule.at(e.pool.turn.Add(1) - 1)
 	c := &e.choices[now]
 	c.answered.Add(1)
 	if len(c.replies) == 1 {
@@ -77,35 +142,18 @@ func (e *entry) next() *reply {
 	return c.replies[before%uint64(len(c.replies))]
 }
 
-// counted is how often an IDC's addresses were answered.
-type counted struct {
-	name, kind, idc string
-	answers         uint64
-}
-
-// counts are the answers by name, type and IDC since the first table.
-func (t *table) counts() iter.Seq[counted] {
-	return func(yield func(counted) bool) {
-		for key, n := range t.nodes {
-			for _, kind := range addressKinds {
-				e := t.entries[entryKey(key, kind)]
-				if e.count == nil {
-					continue
-				}
-				for idc, answered := range e.count.answered {
-					if !yield(counted{n.name, dns.TypeToString[kind], idc, answered.Load()}) {
-						return
-					}
-				}
-			}
-		}
+// entry is what is said to a question of this name and type; nil: there is none.
+func (t *table) entry(name string, kind uint16) *entry {
+	if place, ok := t.places[entryKey(name, kind)]; ok {
+		return t.entries[place]
 	}
+	return nil
 }
 
 // answers are the addresses that may be answered for a name now. It is not known if it is no name of a zone.
 func (t *table) answers(name string, kind uint16) (addresses []netip.Addr, known bool) {
-	e := t.entries[entryKey(wire(dns.CanonicalName(name)), kind)]
-	if e == nil || e.count == nil {
+	e := t.entry(wire(dns.CanonicalName(name)), kind)
+	if e == nil || e.pool == nil {
 		return nil, e != nil
 	}
 	for _, c := range e.choices {
@@ -114,40 +162,21 @@ func (t *table) answers(name string, kind uint16) (addresses []netip.Addr, known
 	return addresses, true
 }
 
-// ttl is the TTL of a name's addresses now, in seconds.
-func (t *table) ttl(asked time.Duration) uint32 {
-	if t.serving.Degraded {
-		return max(1, seconds(asked)/2)
-	}
-	return seconds(asked)
+// counted is how often an IDC's addresses were answered.
+type counted struct {
+	name, kind, idc string
+	answers         uint64
 }
 
-func seconds(d time.Duration) uint32 { return uint32(d / time.Second) }
-
-// wire is a name in the canonical form as a question has it; empty if it is no name.
-func wire(name string) string {
-	var b [256]byte
-	n, err := dns.PackDomainName(name, b[:], 0, nil, false)
-	if err != nil {
-		return ""
-	}
-	return string(b[:n])
-}
-
-// entryKey is the key of a name and type.
-func entryKey(wire string, kind uint16) string {
-	return string(binary.BigEndian.AppendUint16([]byte(wire), kind))
-}
-
-// empty tells that the name only is there because of longer ones.
-func (n *node) empty() bool {
-	if n.data != nil || n.name == n.apex.origin {
-		return false
-	}
-	for _, rr := range n.apex.glue {
-		if rr.Header().Name == n.name {
-			return false
+// counts are the answers by name, type and IDC since the layout was made.
+func (l *layout) counts() iter.Seq[counted] {
+	return func(yield func(counted) bool) {
+		for _, p := range l.pools {
+			for _, m := range p.idcs {
+				if !yield(counted{p.name, dns.TypeToString[p.kind], m.idc, m.answered.Load()}) {
+					return
+				}
+			}
 		}
 	}
-	return true
 }

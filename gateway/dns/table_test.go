@@ -53,16 +53,22 @@ func weights(idc1, idc2 uint32) *xds.Serving {
 
 func newTable(t testing.TB, serving *xds.Serving) *table {
 	t.Helper()
-	return nextTable(t, serving, nil)
+	return newTables(t)(serving)
 }
 
-func nextTable(t testing.TB, serving *xds.Serving, before *table) *table {
+// newTables makes one table after the other.
+func newTables(t testing.TB) func(*xds.Serving) *table {
 	t.Helper()
 	zones := []Zone{testZone()}
 	require.NoError(t, check(zones))
-	made, err := compile(zones, serving, 42, before)
+	l, err := newLayout(zones)
 	require.NoError(t, err)
-	return made
+	return func(serving *xds.Serving) *table {
+		t.Helper()
+		made, err := l.compile(serving, 42)
+		require.NoError(t, err)
+		return made
+	}
 }
 
 // query is a query as a resolver sends it: without EDNS.
@@ -169,10 +175,11 @@ func TestEqualWeightsAlternate(t *testing.T) {
 }
 
 func TestTurnsGoOnInTheNextTable(t *testing.T) {
-	from, got := newTable(t, weights(9900, 100)), map[string]int{}
+	next, got := newTables(t), map[string]int{}
+	from := next(weights(9900, 100))
 	for range 1000 {
 		got[ips(ask(t, from, query("api.gslb.example.com", dns.TypeA)))[0]]++
-		from = nextTable(t, weights(9900, 100), from)
+		from = next(weights(9900, 100))
 	}
 	require.Equal(t, map[string]int{"127.1.0.1": 990, "127.2.0.1": 10}, got)
 	counted := map[string]uint64{}

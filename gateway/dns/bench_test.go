@@ -1,0 +1,74 @@
+package dns
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/stretchr/testify/require"
+)
+
+// manyNames is a zone of so many names, each with an address in both IDCs.
+func manyNames(count int) Zone {
+	z := testZone()
+	z.Names = map[string]Name{}
+	for i := range count {
+		z.Names[fmt.Sprintf("name%d", i)] = Name{TTL: 5 * time.Second, IDCs: map[string][]netip.Addr{"idc1": addrs("127.1.0.1"), "idc2": addrs("127.2.0.1")}}
+	}
+	return z
+}
+
+func bigTable(t testing.TB) *table {
+	l, err := newLayout([]Zone{manyNames(300)})
+	require.NoError(t, err)
+	made, err := l.compile(weights(9900, 100), 42)
+	require.NoError(t, err)
+	return made
+}
+
+func BenchmarkFast(b *testing.B) {
+	made := bigTable(b)
+	f := func(name string, m *dns.Msg) {
+		b.Run(name, func(b *testing.B) {
+			packet, err := m.Pack()
+			require.NoError(b, err)
+			b.ReportAllocs()
+			dst := make([]byte, 0, maxUDP)
+			for b.Loop() {
+				if _, ok := made.fast(dst, packet); !ok {
+					b.Fatal("slow")
+				}
+			}
+		})
+	}
+	f("plain", query("name123.gslb.example.com", dns.TypeA))
+	f("edns", withOPT(query("nAme123.gslb.Example.com", dns.TypeA), 1232, true))
+	f("nodata", query("name123.gslb.example.com", dns.TypeAAAA))
+}
+
+func BenchmarkSlow(b *testing.B) {
+	made := newTable(b, weights(9900, 100))
+	f := func(name string, m *dns.Msg) {
+		b.Run(name, func(b *testing.B) {
+			packet, err := m.Pack()
+			require.NoError(b, err)
+			b.ReportAllocs()
+			for b.Loop() {
+				made.slow(packet, true)
+			}
+		})
+	}
+	f("answer", withOPT(query("api.gslb.example.com", dns.TypeA), 1232, true))
+	f("nxdomain", query("nobody.gslb.example.com", dns.TypeA))
+}
+
+func BenchmarkCompile(b *testing.B) {
+	l := bigTable(b).layout
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := l.compile(weights(3333, 6667), 42)
+		require.NoError(b, err)
+	}
+}
