@@ -1,0 +1,214 @@
+package dns
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+	"github.com/stretchr/testify/require"
+)
+
+// recorded are queries that came over the wire.
+func recorded(t testing.TB) (packets [][]byte) {
+	t.Helper()
+	file, err := os.ReadFile("testdata/queries.txt")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(file)) {
+		text, _, _ := strings.Cut(line, "#")
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		packet, err := hex.DecodeString(text)
+		require.NoError(t, err)
+		packets = append(packets, packet)
+	}
+	return packets
+}
+
+// seeds are recorded queries, and one for each name and usual type.
+func seeds(t testing.TB) [][]byte {
+	packets := recorded(t)
+	for name := range testZone().Names {
+		for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeANY, dns.TypeMX} {
+			packet, err := withOPT(query(name+"."+zoneName, kind), 1232, true).Pack()
+			require.NoError(t, err)
+			packets = append(packets, packet)
+		}
+	}
+	slices.SortFunc(packets, bytes.Compare)
+	return packets
+}
+
+// twins are two tables whose turns are the same as long as both are asked the same.
+type twins struct{ one, other *table }
+
+func newTwins(t testing.TB) twins {
+	return twins{newTable(t, weights(7500, 2500)), newTable(t, weights(7500, 2500))}
+}
+
+// answer is what is said to a packet, and what is wrong with it.
+func (w twins) answer(packet []byte) (answer []byte, fast bool, wrong string) {
+	buffer := make([]byte, 0, maxUDP)
+	answer, fast = w.one.fast(buffer, packet)
+	if !fast {
+		answer = w.one.slow(packet, true)
+		w.other.slow(packet, true)
+	} else if slow := w.other.slow(packet, true); !bytes.Equal(answer, slow) {
+		return answer, fast, fmt.Sprintf("fast says\n%s\nslow says\n%s", hex.Dump(answer), hex.Dump(slow))
+	}
+	if answer == nil {
+		if len(packet) >= headerLength && packet[2]&bitQR == 0 {
+			return nil, fast, "no answer to a query"
+		}
+		return nil, fast, ""
+	}
+	return answer, fast, wrongAnswer(packet, answer)
+}
+
+// wrongAnswer tells what no answer over UDP may be.
+func wrongAnswer(packet, answer []byte) string {
+	var m dns.Msg
+	switch err := m.Unpack(answer); {
+	case err != nil:
+		return fmt.Sprintf("%v\n%s", err, hex.Dump(answer))
+	case !bytes.Equal(packet[:2], answer[:2]), packet[2]&(opcodeBits|bitRD) != answer[2]&(opcodeBits|bitRD), answer[2]&bitQR == 0, answer[3]&0xf0 != 0:
+		return "the header is wrong:\n" + hex.Dump(answer)
+	case len(m.Question) == 1 && !bytes.HasPrefix(packet[headerLength:], answer[headerLength:headerLength+len(wire(m.Question[0].Name))]):
+		return "the question is not as it was asked:\n" + hex.Dump(answer)
+	case len(answer) > maxUDP, m.IsEdns0() == nil && len(answer) > minUDP:
+		return fmt.Sprintf("%d bytes are too many", len(answer))
+	case m.IsEdns0() != nil && binary.BigEndian.Uint16(packet[10:]) == 0:
+		return "an OPT record nobody asked for"
+	}
+	return ""
+}
+
+func FuzzFastAndSlow(f *testing.F) {
+	for _, packet := range seeds(f) {
+		f.Add(packet)
+	}
+	f.Add([]byte{0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+	w := newTwins(f)
+	f.Fuzz(func(t *testing.T, packet []byte) {
+		if _, _, wrong := w.answer(packet); wrong != "" {
+			t.Fatalf("%s\nto\n%s", wrong, hex.Dump(packet))
+		}
+	})
+}
+
+// LOCKKEEPER_TEST_PACKETS says how many packets are tried.
+func TestMangledPackets(t *testing.T) {
+	count := 100_000
+	if text := os.Getenv("LOCKKEEPER_TEST_PACKETS"); text != "" {
+		var err error
+		count, err = strconv.Atoi(text)
+		require.NoError(t, err)
+	}
+	w, from, random := newTwins(t), seeds(t), rand.New(rand.NewPCG(1, 2))
+	var quick, silent int
+	for range count {
+		packet := mangle(random, from)
+		answer, fast, wrong := w.answer(packet)
+		if wrong != "" {
+			t.Fatalf("%s\nto\n%s", wrong, hex.Dump(packet))
+		}
+		if answer == nil {
+			silent++
+		}
+		if fast {
+			quick++
+		}
+	}
+	t.Logf("%d packets: %d answered by fast, %d not answered", count, quick, silent)
+}
+
+// mangle makes a packet of others.
+func mangle(random *rand.Rand, from [][]byte) []byte {
+	packet := slices.Clone(from[random.IntN(len(from))])
+	for range random.IntN(4) {
+		if len(packet) == 0 {
+			break
+		}
+		at := random.IntN(len(packet))
+		switch random.IntN(6) {
+		case 0:
+			packet[at] ^= 1 << random.IntN(8)
+		case 1:
+			packet[at] = byte(random.Uint32())
+		case 2:
+			packet = packet[:at]
+		case 3:
+			packet = slices.Insert(packet, at, byte(random.Uint32()))
+		case 4:
+			packet = slices.Delete(packet, at, at+1)
+		case 5:
+			other := from[random.IntN(len(from))]
+			packet = append(packet[:at:at], other[min(at, len(other)):]...)
+		}
+	}
+	return packet
+}
+
+// An independent implementation reads a sample of the answers.
+func TestAnswersAreReadByDNSPython(t *testing.T) {
+	python, err := filepath.Abs("../../.cache/venv/bin/python")
+	require.NoError(t, err)
+	if exec.Command(python, "-c", "import dns.message").Run() != nil {
+		const reason = "needs dnspython: .cache/venv/bin/pip install dnspython==2.7.0"
+		if slices.Contains(strings.Split(os.Getenv("LOCKKEEPER_REQUIRE"), ","), "python") {
+			t.Fatal(reason)
+		}
+		t.Skip(reason)
+	}
+	w, from, random := newTwins(t), seeds(t), rand.New(rand.NewPCG(3, 4))
+	var sample bytes.Buffer
+	add := func(packet []byte) {
+		if answer, _, wrong := w.answer(packet); answer != nil {
+			require.Empty(t, wrong)
+			fmt.Fprintf(&sample, "%x\n", answer)
+		}
+	}
+	for _, packet := range from {
+		add(packet)
+	}
+	for range 5000 {
+		add(mangle(random, from))
+	}
+	file := filepath.Join(t.TempDir(), "answers")
+	require.NoError(t, os.WriteFile(file, sample.Bytes(), 0o600))
+	out, err := exec.Command(python, "testdata/parse.py", file).CombinedOutput()
+	require.NoError(t, err, string(out))
+	t.Log(strings.TrimSpace(string(out)))
+}
+
+// The usual queries of resolvers must not take the long way, and no memory.
+func TestFastTakesTheUsualQueries(t *testing.T) {
+	from, dst := newTable(t, weights(7500, 2500)), make([]byte, 0, maxUDP)
+	f := func(m *dns.Msg) {
+		t.Helper()
+		packet, err := m.Pack()
+		require.NoError(t, err)
+		_, ok := from.fast(dst, packet)
+		require.True(t, ok)
+		require.Zero(t, testing.AllocsPerRun(100, func() { from.fast(dst, packet) }))
+	}
+	cookie := &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0123456789abcdef"}
+	f(query("api.gslb.example.com", dns.TypeA))
+	f(query("six.gslb.example.com", dns.TypeA))
+	f(query("a.gslb.example.com", dns.TypeAAAA))
+	f(query(zoneName, dns.TypeSOA))
+	f(withOPT(query(zoneName, dns.TypeNS), 1232, false))
+	f(withOPT(query("ns1.gslb.example.com", dns.TypeAAAA), 4096, true))
+	f(withOPT(query("DEEP.in.a.gslb.example.com", dns.TypeA), 1232, true, cookie))
+	f(withOPT(query("big.gslb.example.com", dns.TypeA), 1232, false))
+}
