@@ -39,19 +39,28 @@ type choice struct {
 	replies []*reply
 }
 
-// compile makes the table for a Serving; nil: nothing is known of IDCs. Tables of a layout share its counters.
-func (l *layout) compile(serving *xds.Serving, serial uint32) (*table, error) {
-	if serving == nil {
-		serving = &xds.Serving{}
-	}
-	t := &table{layout: l, entries: slices.Clone(l.fixed), serial: serial, serving: serving}
-	schedules := map[string]*schedule{}
-	for _, p := range l.pools {
-		e, err := t.choose(p, schedules)
-		if err != nil {
+// compile makes the table of zones that check found right, for a Serving; nil: nothing is known of IDCs. The table before it is of the same
+// zones, and its turns go on; nil: there is none.
+func compile(zones []Zone, serving *xds.Serving, serial uint32, before *table) (*table, error) {
+	t := &table{serial: serial, serving: serving}
+	if before != nil {
+		t.layout = before.layout
+	} else {
+		var err error
+		if t.layout, err = newLayout(zones); err != nil {
 			return nil, err
 		}
-		t.entries[p.place] = e
+	}
+	if serving == nil {
+		t.serving = &xds.Serving{}
+	}
+	t.entries = slices.Clone(t.fixed)
+	schedules := map[string]*schedule{}
+	for _, p := range t.pools {
+		var err error
+		if t.entries[p.place], err = t.choose(p, schedules); err != nil {
+			return nil, err
+		}
 	}
 	slices.Sort(t.unknown)
 	t.unknown = slices.Compact(t.unknown)

@@ -61,12 +61,12 @@ func newTables(t testing.TB) func(*xds.Serving) *table {
 	t.Helper()
 	zones := []Zone{testZone()}
 	require.NoError(t, check(zones))
-	l, err := newLayout(zones)
-	require.NoError(t, err)
+	var before *table
 	return func(serving *xds.Serving) *table {
 		t.Helper()
-		made, err := l.compile(serving, 42)
+		made, err := compile(zones, serving, 42, before)
 		require.NoError(t, err)
+		before = made
 		return made
 	}
 }
