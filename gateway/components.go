@@ -26,6 +26,7 @@ import (
 
 	"github.com/lockkeeper/lockkeeper/gateway/alerting"
 	"github.com/lockkeeper/lockkeeper/gateway/console"
+	"github.com/lockkeeper/lockkeeper/gateway/dns"
 	"github.com/lockkeeper/lockkeeper/gateway/envoy"
 	"github.com/lockkeeper/lockkeeper/gateway/failover"
 	"github.com/lockkeeper/lockkeeper/gateway/pluginhost"
@@ -57,6 +58,7 @@ func components() (otelcol.Factories, error) {
 		alerting.NewFactory(),
 		bearertokenauthextension.NewFactory(),
 		console.NewFactory(),
+		dns.NewFactory(),
 		failover.NewFactory(),
 		filestorage.NewFactory(),
 		healthcheckextension.NewFactory(),

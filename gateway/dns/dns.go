@@ -1,0 +1,261 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/lockkeeper/lockkeeper/xds"
+)
+
+// smallBuffer is less than a receive buffer should be: a pause of 50 ms costs queries at 100,000 a second.
+const smallBuffer = 1 << 20
+
+// server is the extension `dns`.
+type server struct {
+	cfg   *Config
+	set   component.TelemetrySettings
+	zones []Zone
+
+	table    atomic.Pointer[table]
+	limiter  *limiter
+	panics   *panics
+	sockets  []*udpSocket
+	workers  []*worker // of the sockets
+	tcp      *tcpServer
+	tcpAt    []net.Listener
+	observed metric.Registration
+
+	begin   func() // once: answer
+	running sync.WaitGroup
+	unwatch func() // nil: nobody decides what is served
+
+	mu      sync.Mutex // of what follows, and of changes of table
+	serials serials
+	now     status
+}
+
+// status is what became of the last Serving.
+type status struct {
+	made            time.Time // when the table at work was
+	swaps, failures int64
+	failed          error // why there is none of the last Serving; nil: there is
+	since           time.Time
+}
+
+func (s *server) status() status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+func newServer(cfg *Config, set component.TelemetrySettings) *server {
+	s := &server{
+		cfg: cfg, set: set, zones: cfg.zones(),
+		limiter: newLimiter(cfg.RateLimit), panics: &panics{log: set.Logger}, serials: serials{loaded: time.Now()},
+	}
+	s.tcp = &tcpServer{tally: &tally{}, table: &s.table, panics: s.panics, idle: tcpIdle, connections: map[net.Conn]*tcpConn{}}
+	s.begin = sync.OnceFunc(s.serve)
+	return s
+}
+
+// Start binds the sockets. They answer as soon as it is known what is served.
+func (s *server) Start(ctx context.Context, host component.Host) error {
+	if err := s.start(ctx, host); err != nil {
+		return errors.Join(err, s.Shutdown(ctx))
+	}
+	return nil
+}
+
+func (s *server) start(ctx context.Context, host component.Host) (err error) {
+	for _, endpoint := range s.cfg.Endpoints {
+		if err := s.bind(ctx, endpoint); err != nil {
+			return fmt.Errorf("dns::endpoint %q: %w", endpoint, explainBind(err))
+		}
+	}
+	s.warnOfBuffer()
+	if s.observed, err = s.observe(s.set.MeterProvider); err != nil {
+		return err
+	}
+	for _, extension := range host.GetExtensions() {
+		if m, ok := extension.(mux); ok {
+			s.serveAPI(m)
+		}
+		if w, ok := extension.(watcher); ok {
+			s.unwatch = w.WatchServing(s.apply)
+		}
+	}
+	if s.unwatch == nil {
+		s.swap(nil)
+	}
+	return nil
+}
+
+// watcher decides what is served.
+type watcher interface {
+	// WatchServing calls apply at once with what is served, and then with each change, until stop is called.
+	WatchServing(apply func(*xds.Serving)) (stop func())
+}
+
+// apply takes up what is to be served. Nil tells that nothing is known yet.
+func (s *server) apply(serving *xds.Serving) {
+	if serving != nil {
+		s.swap(serving)
+	}
+}
+
+// swap puts a new table in the place of the last, which stays if none can be made. Queries under way are answered from the table that they
+// found. The first one opens the ports.
+func (s *server) swap(serving *xds.Serving) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	version := uint64(0)
+	if serving != nil {
+		version = serving.Version
+	}
+	made, err := compileSafely(s.zones, serving, s.serials.next(version), s.table.Load())
+	if err != nil {
+		s.now.failures++
+		if s.now.failed == nil {
+			s.now.since = time.Now()
+			s.set.Logger.Error("what is served cannot be told by DNS: the last answers stay", zap.Error(err))
+		}
+		s.now.failed = err
+		return
+	}
+	if s.table.Swap(made) != nil {
+		s.now.swaps++
+	}
+	s.now.made, s.now.failed = time.Now(), nil
+	s.begin()
+}
+
+// compileSafely is compile that does not panic: whoever decides what is served goes on, and so do the last answers.
+func compileSafely(zones []Zone, serving *xds.Serving, serial uint32, before *table) (made *table, err error) {
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			made, err = nil, fmt.Errorf("a bug: please report it: %v\n%s", recovered, debug.Stack())
+		}
+	}()
+	return compile(zones, serving, serial, before)
+}
+
+// Ready implements extensioncapabilities.PipelineWatcher: now everything has started. Who decides what is served and does not say it by now
+// is not waited for: an answer is better than none.
+func (s *server) Ready() error {
+	if s.table.Load() == nil {
+		s.swap(nil)
+	}
+	return nil
+}
+
+// NotReady implements extensioncapabilities.PipelineWatcher.
+func (*server) NotReady() error { return nil }
+
+// Shutdown closes the ports.
+func (s *server) Shutdown(context.Context) error {
+	if s.unwatch != nil {
+		s.unwatch()
+	}
+	var err error
+	if s.observed != nil {
+		err = s.observed.Unregister()
+	}
+	for _, listener := range s.tcpAt {
+		_ = listener.Close()
+	}
+	for _, socket := range s.sockets {
+		socket.close()
+	}
+	s.begin() // a socket is closed by who serves it
+	s.tcp.close()
+	s.running.Wait()
+	return err
+}
+
+// serve answers until the sockets are closed.
+func (s *server) serve() {
+	for i, socket := range s.sockets {
+		s.running.Go(func() { socket.serve(s.workers[i]) })
+	}
+	for _, listener := range s.tcpAt {
+		s.running.Go(func() { s.tcp.serve(listener) })
+	}
+}
+
+// bind opens an endpoint for TCP and UDP. Port 0 becomes one that is free for both.
+func (s *server) bind(ctx context.Context, endpoint string) error {
+	const tries = 10 // for port 0
+	for try := 1; ; try++ {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", endpoint)
+		if err != nil {
+			return err
+		}
+		address := listener.Addr().(*net.TCPAddr).AddrPort()
+		sockets, err := bindUDP(ctx, netip.AddrPortFrom(address.Addr().Unmap(), address.Port()))
+		if err == nil {
+			s.tcpAt = append(s.tcpAt, listener)
+			for _, socket := range sockets {
+				s.sockets = append(s.sockets, socket)
+				s.workers = append(s.workers, &worker{tally: &tally{}, table: &s.table, limiter: s.limiter, panics: s.panics})
+			}
+			return nil
+		}
+		_ = listener.Close()
+		if _, port, _ := net.SplitHostPort(endpoint); port != "0" || try == tries || !errors.Is(err, syscall.EADDRINUSE) {
+			return err
+		}
+	}
+}
+
+func bindUDP(ctx context.Context, address netip.AddrPort) (sockets []*udpSocket, err error) {
+	for range udpSockets() {
+		socket, err := openUDP(ctx, address)
+		if err != nil {
+			for _, opened := range sockets {
+				opened.close()
+				opened.serve(nil) // which closes it
+			}
+			return nil, err
+		}
+		sockets = append(sockets, socket)
+	}
+	return sockets, nil
+}
+
+func explainBind(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w: end what listens there, or set another endpoint", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w: a port below 1024 takes CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)", err)
+	}
+	return err
+}
+
+func (s *server) warnOfBuffer() {
+	if smallest := s.buffer(); smallest < smallBuffer {
+		s.set.Logger.Warn("the kernel gives the DNS sockets a small receive buffer: bursts of queries will be lost: sysctl -w net.core.rmem_max=4194304",
+			zap.Int("bytes", smallest))
+	}
+}
+
+// buffer is the smallest receive buffer.
+func (s *server) buffer() int {
+	smallest := receiveBuffer
+	for _, socket := range s.sockets {
+		smallest = min(smallest, socket.buffer())
+	}
+	return smallest
+}
