@@ -13,6 +13,7 @@ import (
 type reply struct {
 	rcode                         int
 	lame                          bool // not said with authority
+	truncated                     bool // what there is to say does not fit
 	answer, authority, additional []dns.RR
 
 	// What fast copies: the counts of the three sections, and the sections. They follow a question of the name that they were packed for.
@@ -59,7 +60,7 @@ func (r *reply) begin(dst, query []byte, serial uint32) []byte {
 // message is the reply to a question, with an OPT record if there is one.
 func (r *reply) message(question dns.Question, serial uint32, opt *dns.OPT) *dns.Msg {
 	m := &dns.Msg{
-		MsgHdr:   dns.MsgHdr{Response: true, Authoritative: !r.lame, Rcode: r.rcode},
+		MsgHdr:   dns.MsgHdr{Response: true, Authoritative: !r.lame, Truncated: r.truncated, Rcode: r.rcode},
 		Compress: true,
 		Question: []dns.Question{question},
 		Answer:   dated(r.answer, serial), Ns: dated(r.authority, serial), Extra: r.additional,

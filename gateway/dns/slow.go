@@ -33,11 +33,14 @@ func (t *table) slow(query []byte, udp bool) []byte {
 	}
 	question := asked.Question[0]
 	question.Name = dns.CanonicalName(question.Name)
-	r := t.reply(string(key[:n]), question)
+	own := answerOPT(opt)
+	var r *reply
 	if opt != nil && opt.Version() != 0 {
 		r = &reply{rcode: dns.RcodeBadVers, lame: true}
+	} else {
+		r = t.reply(string(key[:n]), question, room-headerLength-n-4-lengthOf(own))
 	}
-	b := encode(r, question, t.serial, answerOPT(opt), room)
+	b := encode(r, question, t.serial, own, room)
 	if b == nil {
 		return refuse(query, dns.RcodeServerFailure)
 	}
@@ -47,13 +50,17 @@ func (t *table) slow(query []byte, udp bool) []byte {
 	return b
 }
 
-// reply is what is said to a question.
-func (t *table) reply(name string, question dns.Question) *reply {
+// reply is what is said to a question when there is so much room for records. What does not fit takes no turn: the client comes again by TCP, and
+// if both counted, of two IDCs it would always get the same.
+func (t *table) reply(name string, question dns.Question, room int) *reply {
 	a := t.zone(name)
 	if a == nil || question.Qclass != dns.ClassINET || question.Qtype == dns.TypeAXFR || question.Qtype == dns.TypeIXFR {
 		return &reply{rcode: dns.RcodeRefused, lame: true}
 	}
 	if e := t.entry(name, question.Qtype); e != nil {
+		if e.longest > room {
+			return &reply{truncated: true}
+		}
 		return e.next()
 	}
 	if t.nodes[name] != nil {
@@ -77,13 +84,10 @@ func (t *table) zone(name string) *apex {
 
 // encode makes the answer. What does not fit is left out, and the client is told to come by TCP.
 func encode(r *reply, question dns.Question, serial uint32, opt *dns.OPT, room int) []byte {
-	m := r.message(question, serial, opt)
-	b, err := m.Pack()
+	b, err := r.message(question, serial, opt).Pack()
 	if err == nil && len(b) > room {
-		short := reply{rcode: r.rcode, lame: r.lame}
-		m = short.message(question, serial, opt)
-		m.Truncated = true
-		b, err = m.Pack()
+		short := reply{rcode: r.rcode, lame: r.lame, truncated: true}
+		b, err = short.message(question, serial, opt).Pack()
 	}
 	if err != nil {
 		return nil
@@ -121,6 +125,13 @@ func onlyOPT(m *dns.Msg) (opt *dns.OPT, ok bool) {
 		opt = o
 	}
 	return opt, true
+}
+
+func lengthOf(opt *dns.OPT) int {
+	if opt == nil {
+		return 0
+	}
+	return dns.Len(opt)
 }
 
 // answerOPT is the OPT record of the answer; nil if nobody asked for one. A client's subnet comes back with scope 0: the answer is the same for

@@ -170,6 +170,15 @@ func TestWhatDoesNotFitIsLeftToTCP(t *testing.T) {
 	f(withOPT(query("big.gslb.example.com", dns.TypeA), 65535, false), 32, false)
 }
 
+// Who is sent to TCP gets the same turn there that it would have had.
+func TestWhatDoesNotFitTakesNoTurn(t *testing.T) {
+	from := newTable(t, weights(5000, 5000))
+	for _, want := range []string{"127.1.1.0", "127.2.1.0", "127.1.1.1"} {
+		require.True(t, ask(t, from, query("big.gslb.example.com", dns.TypeA)).Truncated)
+		require.Equal(t, want, ips(askTCP(t, from, query("big.gslb.example.com", dns.TypeA)))[0])
+	}
+}
+
 // A query that is no query, or none that is answered. Each is a packet in hexadecimal.
 func TestOddPackets(t *testing.T) {
 	from := newTable(t, nil)

@@ -52,7 +52,7 @@ func check(zones []Zone) error {
 type checker struct{ errs []error }
 
 func (c *checker) wrong(path, format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf(path+": "+format, args...))
+	c.errs = append(c.errs, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
 }
 
 func (c *checker) zone(path string, z Zone) {
