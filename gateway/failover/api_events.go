@@ -71,6 +71,7 @@ func (f *failover) getEvents(w http.ResponseWriter, r *http.Request) {
 		case f.readers.open <- struct{}{}:
 			defer func() { <-f.readers.open }()
 		default:
+			f.metrics.readerRefused()
 			refuse(w, http.StatusServiceUnavailable, fmt.Errorf("%d clients follow already: end one of them", maxReaders))
 			return
 		}

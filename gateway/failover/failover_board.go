@@ -20,7 +20,7 @@ type view struct {
 	alarms   map[string]time.Time // of the decision, since when
 }
 
-// aborted is why the last plan did not come to its end; the zero value means that it did, or that there is none.
+// aborted is why the last plan did not come to its end; the zero value means that it did, that a person ended it, or that there is none.
 type aborted struct {
 	id, why string
 	at      time.Time

@@ -39,6 +39,7 @@ type loop struct {
 	holds    []Hold // replaced, never changed
 	plan     *Plan
 	share    *Share
+	aborted  aborted // the last plan, unless a person ended it
 	alarms   map[string]time.Time
 	happened []Event // since the last decision was put onto the board
 	dirty    bool    // something changed that must be kept
@@ -138,12 +139,19 @@ func (l *loop) wait(now time.Time) time.Duration {
 func (l *loop) decide(now time.Time) {
 	began := time.Now()
 	l.endHolds(now)
+	shifting := l.plan.Active()
 	l.note(l.plan.Step(now))
 	opinions := l.judge.Opinions(now)
 	after := l.judgeBy(now, opinions)
 	if aborted := l.plan.Heed(now, after.Verdict); len(aborted) > 0 {
 		l.note(aborted)
 		after = l.judgeBy(now, opinions)
+	}
+	switch {
+	case l.plan.Active():
+		l.aborted = aborted{}
+	case shifting && l.plan.State == Aborted:
+		l.aborted = aborted{id: l.plan.ID, why: l.plan.Note, at: l.plan.Ended}
 	}
 	l.note(Changes(l.decision, after))
 	served := after.Serving.Version != l.decision.Serving.Version
@@ -210,13 +218,10 @@ func (l *loop) alarm(now time.Time) {
 // show puts what holds now onto the board.
 func (l *loop) show(now time.Time, opinions []Opinion) {
 	l.events.add(l.happened)
-	v := &view{
+	l.board.put(&view{
 		at: now, decision: l.decision, opinions: opinions, holds: l.holds, asked: l.plan.Shift(now), active: l.plan.Active(), alarms: l.alarms,
-	}
-	if l.plan != nil && l.plan.State == Aborted {
-		v.aborted = aborted{id: l.plan.ID, why: l.plan.Note, at: l.plan.Ended}
-	}
-	l.board.put(v)
+		aborted: l.aborted,
+	})
 }
 
 // planText is the plan as it is now: it goes on changing.

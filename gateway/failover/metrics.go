@@ -16,11 +16,11 @@ type metrics struct {
 	board  *board
 	keeper *keeper
 
-	evidence, dropped, decisions, changes, errors, lost metric.Int64Counter
-	duration                                            metric.Float64Histogram
-	gauges                                              map[string]metric.Int64ObservableGauge
-	registered                                          metric.Registration
-	meter                                               metric.Meter
+	evidence, dropped, decisions, changes, errors, lost, refused metric.Int64Counter
+	duration                                                     metric.Float64Histogram
+	gauges                                                       map[string]metric.Int64ObservableGauge
+	registered                                                   metric.Registration
+	meter                                                        metric.Meter
 
 	kinds map[string]metric.MeasurementOption // of evidence
 }
@@ -42,6 +42,7 @@ func newMetrics(provider metric.MeterProvider, b *board) (*metrics, error) {
 		decisions: counter("decisions_total", "Decisions made, most of which change nothing."),
 		changes:   counter("changes_total", "Decisions that changed what is served."),
 		errors:    counter("state_errors_total", "Writes to the data directory that failed; they are tried again."),
+		refused:   counter("readers_refused_total", "Clients that could not follow the events because too many do."),
 		lost:      counter("audit_dropped_total", "Lines of the audit that are not on disk because too many waited."),
 	}
 	var err error
@@ -76,7 +77,7 @@ func (m *metrics) begin(k *keeper) error {
 	for _, option := range m.kinds {
 		m.evidence.Add(context.Background(), 0, option)
 	}
-	for _, c := range []metric.Int64Counter{m.dropped, m.decisions, m.changes, m.lost} {
+	for _, c := range []metric.Int64Counter{m.dropped, m.decisions, m.changes, m.lost, m.refused} {
 		c.Add(context.Background(), 0)
 	}
 	for _, what := range []string{"state", "audit"} {
@@ -126,5 +127,7 @@ func (m *metrics) decided(took time.Duration, changed bool) {
 func (m *metrics) stateError(what string) {
 	m.errors.Add(context.Background(), 1, metric.WithAttributes(attribute.String("what", what)))
 }
+
+func (m *metrics) readerRefused() { m.refused.Add(context.Background(), 1) }
 
 func (m *metrics) auditDropped(n int) { m.lost.Add(context.Background(), int64(n)) }
