@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
@@ -68,7 +70,7 @@ const notYet = "nothing is answered yet: who decides what is served has not said
 func (s *server) explain(w http.ResponseWriter, r *http.Request) {
 	t, name := s.table.Load(), r.URL.Query().Get("name")
 	switch {
-	case strings.Trim(name, ".") == "" || wire(name) == "":
+	case strings.Trim(name, ".") == "" || wire(dns.Fqdn(name)) == "":
 		reject(w, http.StatusBadRequest, "name: must be a name, as in ?name=api.gslb.example.com")
 	case t == nil:
 		reject(w, http.StatusServiceUnavailable, notYet)

@@ -65,7 +65,7 @@ func newServer(cfg *Config, set component.TelemetrySettings) *server {
 		cfg: cfg, set: set, zones: cfg.zones(),
 		limiter: newLimiter(cfg.RateLimit), panics: &panics{log: set.Logger}, serials: serials{loaded: time.Now()},
 	}
-	s.tcp = &tcpServer{tally: &tally{}, table: &s.table, panics: s.panics, idle: tcpIdle, connections: map[net.Conn]*tcpConn{}}
+	s.tcp = newTCPServer(&s.table, s.panics)
 	s.begin = sync.OnceFunc(s.serve)
 	return s
 }

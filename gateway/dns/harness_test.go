@@ -58,6 +58,12 @@ type running struct {
 // start starts a server with these other extensions, until the end of the test.
 func start(t *testing.T, text string, others ...component.Component) *running {
 	t.Helper()
+	return startChanged(t, text, func(*server) {}, others...)
+}
+
+// startChanged is start of a server that was changed before.
+func startChanged(t *testing.T, text string, change func(*server), others ...component.Component) *running {
+	t.Helper()
 	cfg, err := load(t, text)
 	require.NoError(t, err)
 	r := &running{telemetry: componenttest.NewTelemetry(), mux: http.NewServeMux()}
@@ -66,6 +72,7 @@ func start(t *testing.T, text string, others ...component.Component) *running {
 	core, r.logs = observer.New(zap.InfoLevel)
 	set.Logger = zap.New(core)
 	r.server = newServer(cfg, set)
+	change(r.server)
 	h := host{component.MustNewID("console"): console{ServeMux: r.mux}}
 	for i, other := range others {
 		h[component.MustNewIDWithName("other", string(rune('a'+i)))] = other

@@ -17,16 +17,16 @@ const (
 	maxConnectionsPerAddress = 32
 	maxTCPQuery              = 4096 // no query that is answered is longer
 
-	tcpIdle  = 10 * time.Second // for a whole query, also one that comes in drops
-	tcpWrite = 5 * time.Second  // for an answer to be taken
+	tcpIdle     = 10 * time.Second // for a whole query, also one that comes in drops
+	tcpPatience = 5 * time.Second  // for an answer to be taken
 )
 
 // tcpServer answers by TCP (RFC 7766): one query after the other on each connection.
 type tcpServer struct {
 	*tally
-	table  *atomic.Pointer[table]
-	panics *panics
-	idle   time.Duration
+	table          *atomic.Pointer[table]
+	panics         *panics
+	idle, patience time.Duration
 
 	mu          sync.Mutex
 	connections map[net.Conn]*tcpConn
@@ -39,6 +39,10 @@ type tcpConn struct {
 	from    netip.Addr
 	waiting time.Time // since when it has not asked anything
 	evicted bool
+}
+
+func newTCPServer(at *atomic.Pointer[table], p *panics) *tcpServer {
+	return &tcpServer{tally: &tally{}, table: at, panics: p, idle: tcpIdle, patience: tcpPatience, connections: map[net.Conn]*tcpConn{}}
 }
 
 // serve takes connections until the listener is closed.
@@ -168,7 +172,7 @@ func another(in *bufio.Reader) bool {
 // reply answers a query. Answers to queries that came together go together.
 func (s *tcpServer) reply(c *tcpConn, out *bufio.Writer, query []byte, last bool) error {
 	answer := s.answer(query)
-	if err := c.SetWriteDeadline(time.Now().Add(tcpWrite)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(s.patience)); err != nil {
 		return err
 	}
 	if answer != nil {
