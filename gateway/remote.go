@@ -100,8 +100,12 @@ func (g *remote) send(ctx context.Context, method, path string, query url.Values
 func (g *remote) refusal(response *http.Response, path string) error {
 	var refusal struct{ Error, ErrorType string }
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
-	_ = json.Unmarshal(body, &refusal) // else the status says it
-	reason := printable(cmp.Or(refusal.Error, response.Status))
+	_ = json.Unmarshal(body, &refusal)                                   // else the status says it
+	lines := strings.Split(cmp.Or(refusal.Error, response.Status), "\n") // one mistake each
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	reason := strings.Join(lines, "\n")
 	switch {
 	case response.StatusCode == http.StatusBadRequest:
 		return usageError{errors.New(reason)}
