@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -119,6 +120,9 @@ func (a *attempt) fail(ctx context.Context, err error) Result {
 	return r
 }
 
+// mostWords bounds what the other side may say in a reason.
+const mostWords = 300
+
 // inWords leaves out of an error what the target says already: who connected to whom.
 func inWords(err error) string {
 	var lookup *net.DNSError
@@ -133,7 +137,8 @@ func inWords(err error) string {
 	if errors.As(err, &op) {
 		return op.Err.Error()
 	}
-	return err.Error()
+	text := strings.ToValidUTF8(err.Error(), "?")
+	return text[:min(len(text), mostWords)]
 }
 
 // ours tells whether an error is of this machine, and says nothing of the other side.

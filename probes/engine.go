@@ -38,6 +38,7 @@ type watched struct {
 	counts   [2]int64 // of failures and successes
 	last     Result
 	at       time.Time // when the last probe began; zero: there was none
+	told     []Value   // at the last flush
 }
 
 // newEngine opens the modules that targets use.

@@ -8,7 +8,7 @@ import (
 )
 
 // measure adds what the response tells but its health.
-func (p *httpProber) measure(a *attempt, response *http.Response, redirects, length int) {
+func measure(a *attempt, response *http.Response, redirects int, length int64) {
 	a.add("probe_http_status_code", float64(response.StatusCode))
 	a.add("probe_http_version", float64(response.ProtoMajor)+float64(response.ProtoMinor)/10)
 	a.add("probe_http_redirects", float64(redirects))

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
 )
@@ -74,15 +73,13 @@ func (p *httpProber) probe(ctx context.Context, target *Target) Result {
 	if err != nil {
 		return a.fail(ctx, err)
 	}
-	request, err := p.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotFirstResponseByte: func() { a.enter("transfer") },
-	}), u)
+	request, err := p.request(ctx, u)
 	if err != nil {
 		return a.fail(ctx, err)
 	}
 	redirects := 0
 	client := http.Client{
-		Transport: p.transport(a, authority(u), target.Address),
+		Transport: &hop{p, a, authority(u), target.Address},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			if !p.module.FollowRedirects || p.module.NoFollowRedirects {
 				return http.ErrUseLastResponse
@@ -102,9 +99,13 @@ func (p *httpProber) probe(ctx context.Context, target *Target) Result {
 		return a.fail(ctx, err)
 	}
 	defer response.Body.Close()
-	body := body{keep: len(p.module.FailIfBody)+len(p.module.FailIfBodyNot) > 0}
-	_, err = io.Copy(&body, io.LimitReader(response.Body, int64(p.module.BodySizeLimit)))
-	p.measure(a, response, redirects, body.length)
+	var body bytes.Buffer
+	keep := io.Discard
+	if len(p.module.FailIfBody)+len(p.module.FailIfBodyNot) > 0 {
+		keep = &body
+	}
+	length, err := io.Copy(keep, io.LimitReader(response.Body, int64(p.module.BodySizeLimit)))
+	measure(a, response, redirects, length)
 	if err != nil {
 		return a.fail(ctx, err)
 	}
@@ -138,67 +139,3 @@ func (p *httpProber) request(ctx context.Context, u *url.URL) (*http.Request, er
 	}
 	return request, nil
 }
-
-// transport is one for a single probe, so that no connection is shared. The target's address stands for its own host and port, not
-// for those that it redirects to.
-func (p *httpProber) transport(a *attempt, own, address string) *http.Transport {
-	dial := func(ctx context.Context, at string) (net.Conn, error) {
-		host, port, err := splitHostPort(at)
-		if err != nil {
-			return nil, err
-		}
-		if at != own {
-			return p.dialer.dial(ctx, a, host, port, "")
-		}
-		return p.dialer.dial(ctx, a, host, port, address)
-	}
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	versions := []string{"http/1.1"}
-	if p.module.EnableHTTP2 {
-		protocols.SetHTTP2(true)
-		versions = []string{"h2", "http/1.1"}
-	}
-	return &http.Transport{
-		DisableKeepAlives: true, DisableCompression: true, Protocols: &protocols, MaxResponseHeaderBytes: 256 << 10,
-		DialContext: func(ctx context.Context, _, at string) (net.Conn, error) {
-			conn, err := dial(ctx, at)
-			if err == nil {
-				a.enter("processing")
-			}
-			return conn, err
-		},
-		DialTLSContext: func(ctx context.Context, _, at string) (net.Conn, error) {
-			conn, err := dial(ctx, at)
-			if err != nil {
-				return nil, err
-			}
-			host, _, _ := net.SplitHostPort(at)
-			secure := tls.Client(conn, a.tlsFor(p.tls, host, versions...))
-			a.enter("tls")
-			if err := secure.HandshakeContext(ctx); err != nil {
-				_ = conn.Close() // the handshake says what is wrong
-				return nil, err
-			}
-			a.enter("processing")
-			return secure, nil
-		},
-	}
-}
-
-// body is what was read of one: its length, and all of it if it is to be matched.
-type body struct {
-	bytes.Buffer
-	keep   bool
-	length int
-}
-
-func (b *body) Write(p []byte) (int, error) {
-	b.length += len(p)
-	if b.keep {
-		return b.Buffer.Write(p)
-	}
-	return len(p), nil
-}
-
-func (b *body) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{b}, r) }

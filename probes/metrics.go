@@ -33,48 +33,64 @@ func (e *engine) flush(now time.Time) (all []pmetric.Metrics) {
 	defer e.mu.Unlock()
 	var f *flushed
 	n := 0
-	add := func(w *watched, ended bool) {
-		if n++; f == nil || n%requestTargets == 0 {
+	add := func(w *watched, values []Value, gone bool) {
+		if n%requestTargets == 0 {
 			f = newFlushed(now)
 			all = append(all, f.Metrics)
 		}
-		f.add(w, e.modules[w.target.Module].Prober, ended)
+		n++
+		f.add(w, values, gone)
 	}
 	for _, w := range e.watched {
-		if !w.at.IsZero() {
-			add(w, now.Sub(w.at) > w.target.next(w.timeout))
+		switch {
+		case w.at.IsZero():
+		case now.Sub(w.at) > w.target.next(w.timeout): // silent: nothing is known of it
+			add(w, nil, false)
+		default:
+			add(w, valuesOf(&w.last, e.modules[w.target.Module].Prober), false)
 		}
 	}
 	for _, w := range e.gone {
-		add(w, true)
+		add(w, nil, true)
 	}
 	e.gone = nil
 	return all
 }
 
-// add writes what is known of a target; of one that ended, that there is nothing any more.
-func (f *flushed) add(w *watched, prober string, ended bool) {
-	success := 0.0
-	if w.last.OK {
-		success = 1
+// valuesOf are all values of a result.
+func valuesOf(r *Result, prober string) []Value {
+	values := make([]Value, 2, 2+len(r.Phases)+len(r.Values))
+	values[0] = Value{Name: "probe_success"}
+	if r.OK {
+		values[0].Number = 1
 	}
-	f.gauge(w, ended, Value{Name: "probe_success", Number: success})
-	f.gauge(w, ended, Value{Name: "probe_duration_seconds", Number: w.last.Took.Seconds()})
-	for _, p := range w.last.Phases {
-		f.gauge(w, ended, Value{Name: "probe_" + prober + "_duration_seconds", Label: "phase", Is: p.Name, Number: p.Took.Seconds()})
+	values[1] = Value{Name: "probe_duration_seconds", Number: r.Took.Seconds()}
+	for _, p := range r.Phases {
+		values = append(values, Value{Name: "probe_" + prober + "_duration_seconds", Label: "phase", Is: p.Name, Number: p.Took.Seconds()})
 	}
-	for _, v := range w.last.Values {
-		f.gauge(w, ended, v)
+	return append(values, r.Values...)
+}
+
+// add writes what is known of a target. What was known at the last flush and is not any more gets the flag that says so.
+func (f *flushed) add(w *watched, values []Value, gone bool) {
+	for _, v := range values {
+		f.gauge(w, v, false)
 	}
+	for _, old := range w.told {
+		if !slices.ContainsFunc(values, func(v Value) bool { return v.Name == old.Name && v.Is == old.Is }) {
+			f.gauge(w, old, true)
+		}
+	}
+	w.told = values
 	for i, result := range []string{"failure", "success"} {
-		p := f.point(w, "lockkeeper_probe_results_total", true, ended)
+		p := f.point(w, "lockkeeper_probe_results_total", true, gone)
 		p.Attributes().PutStr("result", result)
 		p.SetStartTimestamp(pcommon.NewTimestampFromTime(w.since))
 		p.SetIntValue(w.counts[i])
 	}
 }
 
-func (f *flushed) gauge(w *watched, ended bool, v Value) {
+func (f *flushed) gauge(w *watched, v Value, ended bool) {
 	p := f.point(w, v.Name, false, ended)
 	if v.Label != "" {
 		p.Attributes().PutStr(v.Label, v.Is)
