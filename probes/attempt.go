@@ -25,6 +25,7 @@ type attempt struct {
 	values []Value
 	ip     netip.Addr // that was connected to last
 	tls    *tls.ConnectionState
+	err    error // why there is no connection, where a library hides it
 }
 
 func newAttempt() *attempt { return &attempt{began: time.Now()} }
@@ -66,10 +67,25 @@ func (a *attempt) secured(state *tls.ConnectionState) {
 	a.tls = state
 }
 
-func (a *attempt) add(name string, number float64) {
+// hide keeps an error that a library would only tell in words of its own.
+func (a *attempt) hide(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.values = append(a.values, Value{Name: name, Number: number})
+	a.err = err
+}
+
+func (a *attempt) hidden() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
+}
+
+func (a *attempt) add(name string, number float64) { a.addValue(Value{Name: name, Number: number}) }
+
+func (a *attempt) addValue(v Value) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.values = append(a.values, v)
 }
 
 func (a *attempt) addBool(name string, is bool) {

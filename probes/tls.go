@@ -80,6 +80,7 @@ func (a *attempt) tlsFor(base *tls.Config, host string, protocols ...string) *tl
 			state.VerifiedChains, err = verify(&state, base.RootCAs, config.ServerName)
 		}
 		a.secured(&state)
+		a.hide(err)
 		return err
 	}
 	return config
