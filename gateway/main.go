@@ -68,8 +68,8 @@ Exit codes: 0 done, 1 failed, 2 called wrongly.`,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.AddCommand(newRunCommand(), newValidateCommand(), newConfigCommand(), newComponentsCommand(), newSnippetCommand(),
-		newExplainCommand(), newTailCommand(), newRecordCommand(), newReplayCommand(), newDoctorCommand(), newPluginCommand(), newFailoverCommand(), newShiftCommand(), newDrillCommand(),
-		newVersionCommand())
+		newExplainCommand(), newTailCommand(), newRecordCommand(), newReplayCommand(), newDoctorCommand(), newPluginCommand(),
+		newProbeCommand(), newFailoverCommand(), newShiftCommand(), newDrillCommand(), newVersionCommand())
 	return root
 }
 

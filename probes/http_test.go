@@ -2,64 +2,15 @@ package probes
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
-
-// once probes once, by the settings of a module in YAML.
-func once(t *testing.T, module string, target Target) Result {
-	t.Helper()
-	m := loadText(t, "modules: {m: "+module+"}").Modules["m"]
-	if target.Module == "" {
-		target.Module = "m"
-	}
-	result, err := Once(t.Context(), &m, target)
-	require.NoError(t, err)
-	return result
-}
-
-// values are those of a result, by name.
-func values(r Result) map[string]float64 {
-	all := map[string]float64{}
-	for _, v := range r.Values {
-		all[v.Name] = v.Number
-	}
-	return all
-}
-
-func phases(r Result) (names []string) {
-	for _, p := range r.Phases {
-		names = append(names, p.Name)
-	}
-	return names
-}
-
-func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	return server
-}
-
-// pageTimeout is long enough for a busy machine.
-const pageTimeout = "timeout: 20s"
 
 func TestHTTP(t *testing.T) {
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -143,124 +94,6 @@ func TestHTTPAddress(t *testing.T) {
 	r = once(t, "{prober: http, "+pageTimeout+"}", Target{Target: "api.example.com:" + port, Address: "127.0.0.1"})
 	require.True(t, r.OK, r.Reason)
 	require.NotContains(t, phases(r), "resolve")
-}
-
-// certificate makes one for api.example.com, signed by itself.
-func certificate(t testing.TB, until time.Time) (pair tls.Certificate, file string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: until.Add(-1000 * time.Hour), NotAfter: until,
-		DNSNames: []string{"api.example.com"}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	file = filepath.Join(t.TempDir(), "ca.pem")
-	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
-}
-
-func serveTLS(t testing.TB, until time.Time) (address, ca string) {
-	t.Helper()
-	pair, file := certificate(t, until)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.Config.ErrorLog = quietLog()
-	server.EnableHTTP2 = true
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	return server.Listener.Addr().String(), file
-}
-
-func TestHTTPS(t *testing.T) {
-	until := time.Now().Add(48 * time.Hour).Truncate(time.Second)
-	address, ca := serveTLS(t, until)
-	f := func(target, settings, reason string) Result {
-		t.Helper()
-		r := once(t, "{prober: http, "+pageTimeout+", http: {"+settings+"}}", Target{Target: target, Address: address})
-		require.NoError(t, r.Err)
-		if require.Contains(t, r.Reason, reason); reason == "" {
-			require.Empty(t, r.Reason)
-		}
-		return r
-	}
-	trusting := "tls_config: {ca_file: " + ca + "}"
-
-	// a certificate that soon ends is healthy: its end is a metric
-	r := f("https://api.example.com", trusting, "")
-	require.Equal(t, []string{"connect", "tls", "processing", "transfer"}, phases(r))
-	v := values(r)
-	require.Equal(t, seconds(until), v["probe_ssl_earliest_cert_expiry"])
-	require.Equal(t, seconds(until), v["probe_ssl_last_chain_expiry_timestamp_seconds"])
-	require.Equal(t, 1.0, v["probe_http_ssl"])
-	require.Equal(t, 2.0, v["probe_http_version"])
-	f("https://api.example.com", "fail_if_ssl: true, "+trusting, "answered by TLS")
-	f("https://api.example.com", "enable_http2: false, valid_http_versions: [HTTP/1.1], "+trusting, "")
-
-	// what is not trusted fails, and tells its end all the same
-	r = f("https://api.example.com", "", "certificate: x509: certificate signed by unknown authority")
-	require.Equal(t, seconds(until), values(r)["probe_ssl_earliest_cert_expiry"])
-	f("https://other.example.com", trusting, "certificate is valid for api.example.com, not other.example.com")
-	f("https://other.example.com", "tls_config: {server_name: api.example.com, ca_file: "+ca+"}", "")
-	f("https://other.example.com", "tls_config: {insecure_skip_verify: true}", "")
-	f("https://api.example.com", "tls_config: {max_version: TLS12, ca_file: "+ca+"}", "")
-
-	// one that has ended fails where it is verified
-	address, ca = serveTLS(t, time.Now().Add(-time.Hour))
-	r = f("https://api.example.com", "tls_config: {ca_file: "+ca+"}", "certificate: x509: certificate has expired")
-	require.Less(t, values(r)["probe_ssl_earliest_cert_expiry"], seconds(time.Now()))
-	f("https://api.example.com", "tls_config: {insecure_skip_verify: true}", "")
-
-	// no TLS there at all
-	address = serve(t, nil).Listener.Addr().String()
-	f("https://api.example.com", "", "server gave HTTP response to HTTPS client")
-}
-
-func TestCertificateFiles(t *testing.T) {
-	f := func(settings TLSConfig, want string) {
-		t.Helper()
-		m := defaultModule("http")
-		m.HTTP.TLS = settings
-		_, err := Once(t.Context(), &m, Target{Target: "http://127.0.0.1"})
-		require.ErrorContains(t, err, want)
-	}
-	f(TLSConfig{CAFile: "missing.pem"}, "tls_config: ca_file: open missing.pem")
-	f(TLSConfig{CAFile: "README.md"}, "README.md has no certificate in PEM")
-	f(TLSConfig{CertFile: "missing.pem", KeyFile: "missing.pem"}, "tls_config: cert_file: open missing.pem")
-}
-
-// listen calls handle for each connection, one after the other.
-func listen(t *testing.T, handle func(net.Conn)) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			handle(conn)
-			_ = conn.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = listener.Close()
-		<-done
-	})
-	return listener.Addr().String()
-}
-
-// untilClosed reads what comes, and returns when the other side goes.
-func untilClosed(conn net.Conn) {
-	for buffer := make([]byte, 4096); ; {
-		if _, err := conn.Read(buffer); err != nil {
-			return
-		}
-	}
 }
 
 func TestHTTPBadServers(t *testing.T) {
