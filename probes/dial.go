@@ -99,13 +99,6 @@ func checkHostPort(target *Target) error {
 	return err
 }
 
-func checkHost(target *Target) error {
-	if !isHost(target.Target) {
-		return fmt.Errorf("%q is neither a name nor an IP", target.Target)
-	}
-	return nil
-}
-
 // isHost tells whether s is a name or an IP.
 func isHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {

@@ -20,7 +20,7 @@ func kinds() map[string]kind {
 	return map[string]kind{
 		"http": {checkHTTP, openHTTP},
 		"tcp":  {checkHostPort, openTCP},
-		"icmp": {checkHost, openICMP},
+		"icmp": {checkICMP, openICMP},
 		"dns":  {checkDNS, openDNS},
 		"grpc": {checkHostPort, openGRPC},
 	}
