@@ -71,7 +71,7 @@ func (c *changes) verdict(subject string, was, is Verdict, before, after Decisio
 	case is.Out && before.Serving.Out[subject].Drain != after.Serving.Out[subject].Drain:
 		c.add(Event{Kind: "ejected", Subject: subject, What: "taken out otherwise" + how(subject, after), Why: is.cause("")})
 	}
-	if is.Blocked != "" && reason(is.Blocked) != reason(was.Blocked) {
+	if is.Blocked != "" && reason(is.Blocked) != reason(was.Blocked) && !strings.HasPrefix(is.Blocked, "freeze") { // that has a line of its own
 		c.add(Event{Kind: "verdict", Subject: subject, What: "not taken out", Why: is.Blocked})
 	}
 }
@@ -97,6 +97,9 @@ func how(subject string, d Decision) string {
 func (v Verdict) cause(other string) string {
 	if other != "" {
 		return other
+	}
+	if v.Since.IsZero() {
+		return "nothing is known of it any more"
 	}
 	text := v.Health.word() + " since " + v.Since.UTC().Format(time.TimeOnly) + " UTC"
 	if v.Why != "" {

@@ -10,7 +10,7 @@ import (
 // Decide says what is to be served. It is a pure function: the same input, in whatever order, gives the same decision, and deciding again on top
 // of a decision changes nothing. It changes nothing of the input.
 func (r Rules) Decide(in Input) Decision {
-	d := &decider{Rules: r, in: in, out: Decision{
+	d := &decider{Rules: r, in: in, alarms: map[string][]string{}, out: Decision{
 		At:     in.Now,
 		Alarms: map[string]string{}, Frozen: map[string]Freeze{}, Falls: map[string][]time.Time{},
 		Returned: map[string]time.Time{}, Release: map[string]time.Time{},
@@ -62,6 +62,8 @@ type decider struct {
 	of       [][]int32 // the clusters of an item
 
 	allAbstain bool
+	alarms     map[string][]string
+	quiet      bool // no alarm is raised
 }
 
 // item is a subject in the making.
@@ -75,6 +77,7 @@ type item struct {
 	taken   bool
 	callers int
 	missing bool // nobody has an opinion of it
+	failing bool // unhealthy, and does not answer again
 }
 
 // isOut tells whether it is out in the decision as it were if all kinds acted.
@@ -193,9 +196,9 @@ func (d *decider) serve() {
 		}
 	}
 	d.out.Would = d.serving(d.in.Before.Would, (*item).isOut, true)
-	alarms := maps.Clone(d.out.Alarms) // of what would be
+	d.quiet = true // what would be has raised them all
 	d.out.Serving = d.serving(d.in.Before.Serving, func(item *item) bool { return item.Out }, d.Act[kindIDC])
-	d.out.Alarms = alarms
+	d.sound()
 }
 
 // serving is what is served when those are out, and verdicts on IDCs act or do not.

@@ -35,6 +35,9 @@ func (d *decider) gather() {
 			d.add(subject)
 		}
 	}
+	for subject := range d.in.Before.Returned {
+		d.add(subject)
+	}
 	d.sort()
 	d.idcs = map[string]*item{}
 	for i := range d.items {

@@ -50,8 +50,7 @@ func (d *decider) hold() {
 		}
 		for _, n := range d.of[d.index[item.subject]] {
 			c := &d.clusters[n]
-			left := slices.ContainsFunc(c.members, func(m int32) bool { return !d.items[m].isOut() })
-			if !left || !item.hold.Hard && d.healthyIn(c) == 0 {
+			if !d.left(c) || !item.hold.Hard && d.healthyIn(c) == 0 {
 				item.taken, item.Down, item.Blocked = false, false, "hold yields: it is the last one of "+c.name
 				d.alarm("last_one", item.subject+": "+item.Blocked)
 				break

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// answersAgain is why nothing is newly taken out for what is past, as when an observer had lost its network.
+const answersAgain = "it answers again"
+
 // ejectIDCs takes out the IDCs that are down, while another one of their scope is known to be well.
 func (d *decider) ejectIDCs() {
 	var candidates []*item
@@ -23,6 +26,8 @@ func (d *decider) ejectIDCs() {
 			item.Blocked = "not among failover::idcs"
 		} else if !d.otherHealthy(item.IDC, scope) {
 			item.Blocked = "no other IDC is known to be healthy"
+		} else if !item.failing {
+			item.Blocked = answersAgain
 		} else {
 			d.down(item)
 		}
@@ -49,12 +54,12 @@ func (d *decider) needed(i *item) bool {
 	return ok
 }
 
-// well tells whether traffic may be moved to an IDC: it is known to be healthy, or a person says so.
+// well tells whether traffic may be moved to an IDC: it is known to be healthy, or a person says so. A soft hold yields.
 func (i *item) well() bool {
-	if i.held {
-		return !i.taken
+	if i.held && !i.taken {
+		return true
 	}
-	return i.Health == Healthy && !i.Down
+	return i.Health == Healthy && !i.Down && !(i.held && i.hold.Hard)
 }
 
 func idcSubject(name, scope string) string { return kindIDC + "/" + name + "/" + scope }

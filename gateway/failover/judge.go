@@ -21,6 +21,7 @@ type Judge struct {
 	sorted   []*subject // by name
 	worlds   map[string][]*subject
 	due      time.Time // not after the first time that a probe falls silent
+	seen     time.Time // the last observation
 }
 
 // subject is what is known of one.
@@ -44,8 +45,9 @@ type probe struct {
 	known  bool          // it has been called good or bad
 	fails  int           // in a row
 	goods  int           // in a row
-	from   time.Time     // the first of the row; of failures the last that counted
-	why    string        // of the last failure
+	from   time.Time     // the first of the row
+	back   bool          // bad, but it has succeeded since it failed so often in a row the last time
+	why    string        // why it is bad
 }
 
 // NewJudge starts without any knowledge. Site is the name of the opinions' site.
@@ -69,6 +71,7 @@ func (j *Judge) Observe(e probes.Evidence) (changed bool) {
 		return false
 	}
 	p.observe(e, s.threshold.Unhealthy, s.clean)
+	j.seen = e.At
 	if j.due.IsZero() || p.silent.Before(j.due) {
 		j.due = p.silent
 	}
@@ -147,28 +150,28 @@ func (p *probe) succeed(at time.Time, unhealthy int, clean time.Duration) {
 		p.from = at
 	}
 	p.fails = 0
+	p.back = p.bad
 	p.goods++
 	if p.goods > 2 {
 		p.gap = at.Sub(p.last)
 	}
 	if p.goods >= unhealthy && (!p.bad || at.Sub(p.from) >= clean) {
-		p.bad, p.known = false, true
+		p.bad, p.back, p.known = false, false, true
 	}
 }
 
 func (p *probe) fail(e probes.Evidence, unhealthy int) {
+	if p.fails == 0 {
+		p.from = e.At
+	}
 	p.goods = 0
-	if p.fails > 0 && e.At.Sub(p.from) < p.gap/2 {
-		return // an immediate re-probe
-	}
-	p.from = e.At
 	p.fails++
-	if p.why != e.Reason {
-		p.why = strings.Clone(e.Reason)
+	least := time.Duration(unhealthy-1)*p.gap - p.gap/4 // a quarter is jitter
+	if p.fails < unhealthy || e.At.Sub(p.from) < least || p.bad && !p.back {
+		return
 	}
-	if p.fails >= unhealthy {
-		p.bad, p.known = true, true
-	}
+	p.bad, p.back, p.known = true, false, true
+	p.why = fmt.Sprintf("%s: %d in a row failed: %s", p.name, p.fails, e.Reason)
 }
 
 // judge makes up the opinion anew; it tells whether the health has changed.
@@ -177,11 +180,19 @@ func (s *subject) judge(now time.Time) (changed bool) {
 	if health == Dead && s.Health != Dead && !s.confirmed(now) {
 		health = s.Health
 	}
+	if answers := health == Dead && s.isBack(); answers != s.Answers {
+		s.Answers, changed = answers, true
+	}
 	if health == s.Health {
-		return false
+		return changed
 	}
 	s.Health, s.Since, s.Why = health, now, s.why(now, health)
 	return true
+}
+
+// isBack tells whether all of its bad probes have succeeded since.
+func (s *subject) isBack() bool {
+	return !slices.ContainsFunc(s.probes, func(p probe) bool { return p.bad && !p.back })
 }
 
 func (s *subject) health(now time.Time) Health {
@@ -226,7 +237,7 @@ func (s *subject) why(now time.Time, health Health) string {
 		var failed []string
 		for i := range s.probes {
 			if p := &s.probes[i]; p.bad && !now.After(p.silent) {
-				failed = append(failed, fmt.Sprintf("%s: %d in a row failed: %s", p.name, p.fails, p.why))
+				failed = append(failed, p.why)
 			}
 		}
 		return strings.Join(failed, "; ")

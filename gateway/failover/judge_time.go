@@ -12,12 +12,9 @@ const futureSlack = time.Second
 // forgotten. The slice is the caller's.
 func (j *Judge) Opinions(now time.Time) []Opinion {
 	opinions := make([]Opinion, 0, len(j.sorted))
-	j.due = time.Time{}
+	j.expire(now)
 	forgotten := false
 	for _, s := range j.sorted {
-		if due := s.expire(now); !due.IsZero() && (j.due.IsZero() || due.Before(j.due)) {
-			j.due = due
-		}
 		s.judge(now)
 		if s.forgotten(now) {
 			forgotten = true
@@ -36,7 +33,22 @@ func (j *Judge) Opinions(now time.Time) []Opinion {
 }
 
 // Next is when Opinions must be asked again at the latest, though nothing was observed: something will have fallen silent. Zero: not by itself.
-func (j *Judge) Next() time.Time { return j.due }
+func (j *Judge) Next() time.Time {
+	if !j.due.IsZero() && !j.due.After(j.seen) { // most probably it has been heard of since
+		j.expire(j.seen)
+	}
+	return j.due
+}
+
+// expire finds out when the first probe falls silent after now.
+func (j *Judge) expire(now time.Time) {
+	j.due = time.Time{}
+	for _, s := range j.sorted {
+		if due := s.expire(now); !due.IsZero() && (j.due.IsZero() || due.Before(j.due)) {
+			j.due = due
+		}
+	}
+}
 
 // expire is when the first of the subject's probes falls silent; zero: none will. Observations from the future are taken back, so that a
 // clock that was wrong for a moment does not make all that follows seem old.
@@ -56,9 +68,9 @@ func (s *subject) expire(now time.Time) (due time.Time) {
 	return due
 }
 
-// forgotten tells whether it has been silent for too long.
+// forgotten tells whether it has been silent for too long, since that was noticed.
 func (s *subject) forgotten(now time.Time) bool {
-	return !slices.ContainsFunc(s.probes, func(p probe) bool { return p.last.After(now.Add(-forgetAfter)) })
+	return s.Health == Unknown && now.Sub(s.Since) >= forgetAfter && !slices.ContainsFunc(s.probes, func(p probe) bool { return !now.After(p.silent) })
 }
 
 func (j *Judge) forget(now time.Time) {

@@ -60,8 +60,8 @@ type IDC struct {
 
 // Threshold is when a subject changes its health, by the results of one of its probes.
 type Threshold struct {
-	// Unhealthy is how many probes in a row must fail. One that follows another by less than half the usual interval (an immediate re-probe)
-	// is not counted, but ends the row when it succeeds.
+	// Unhealthy is how many probes in a row must fail, in as many of the probe's usual intervals: immediate re-probes make a row longer, not
+	// faster, and end it when they succeed.
 	Unhealthy int `mapstructure:"unhealthy" yaml:"unhealthy"`
 
 	// Healthy is for how many seconds no probe may fail before an unhealthy subject is healthy again; as many probes as Unhealthy says must

@@ -11,7 +11,9 @@ import (
 // cluster is a set of subjects that serve the same.
 type cluster struct {
 	name    string
-	members []int32
+	members []int32 // those that something is known of
+	size    int
+	rest    bool // an IDC's subjects that are in no other cluster: the IDC's freeze is theirs
 	frozen  bool
 }
 
@@ -19,7 +21,7 @@ type cluster struct {
 func (d *decider) group() {
 	d.of = make([][]int32, len(d.items))
 	for _, name := range slices.Sorted(maps.Keys(d.in.Clusters)) {
-		c := cluster{name: name}
+		c := cluster{name: name, size: len(d.in.Clusters[name])}
 		for _, subject := range d.in.Clusters[name] {
 			if i, ok := d.index[subject]; ok && d.items[i].bounded() && !slices.Contains(d.of[i], int32(len(d.clusters))) {
 				c.members = append(c.members, int32(i))
@@ -39,9 +41,10 @@ func (d *decider) group() {
 		if !ok {
 			n = int32(len(d.clusters))
 			rest[key] = n
-			d.clusters = append(d.clusters, cluster{name: restName(item)})
+			d.clusters = append(d.clusters, cluster{name: restName(item), rest: item.IDC != ""})
 		}
 		d.clusters[n].members = append(d.clusters[n].members, int32(i))
+		d.clusters[n].size++
 		d.of[i] = []int32{n}
 	}
 }
@@ -59,8 +62,9 @@ func restName(i *item) string {
 // freeze finds the clusters and IDCs of which too many went down at once. A freeze lasts as long as so many are down.
 func (d *decider) freeze() {
 	for n := range d.clusters {
-		c := &d.clusters[n]
-		c.frozen = d.freezes(c.name, c.members)
+		if c := &d.clusters[n]; !c.rest {
+			c.frozen = d.freezes(c.name, c.members)
+		}
 	}
 	idcs := map[string][]int32{}
 	for i := range d.items {
@@ -121,6 +125,8 @@ func (d *decider) eject() {
 		case item.Down || item.held || !item.bad():
 		case item.kind == kindDNS:
 			item.Blocked = "only alerts"
+		case !item.failing:
+			item.Blocked = answersAgain
 		case item.bounded():
 			candidates = append(candidates, item)
 		}
@@ -164,8 +170,8 @@ func (d *decider) unsafe(item *item) (alarm, why string) {
 				out++
 			}
 		}
-		if budget := max(1, len(c.members)*d.Safety.MaxEjectionPercent/100); out >= budget {
-			return "budget", fmt.Sprintf("budget: %d of %d in %s are out", out, len(c.members), c.name)
+		if budget := max(1, c.size*d.Safety.MaxEjectionPercent/100); out >= budget {
+			return "budget", fmt.Sprintf("budget: %d of %d in %s are out", out, c.size, c.name)
 		}
 	}
 	if limit := max(rateLeast, len(d.items)*ratePercent/100); len(d.out.Ejected) >= limit {
@@ -185,11 +191,16 @@ func (d *decider) healthyIn(c *cluster) (n int) {
 	return n
 }
 
+// left tells whether anything of a cluster is in.
+func (d *decider) left(c *cluster) bool {
+	return c.size > len(c.members) || slices.ContainsFunc(c.members, func(m int32) bool { return !d.items[m].isOut() })
+}
+
 // neverNothing puts back what the verdicts have out when all of a cluster is out: others have left it.
 func (d *decider) neverNothing() {
 	for n := range d.clusters {
 		c := &d.clusters[n]
-		if slices.ContainsFunc(c.members, func(m int32) bool { return !d.items[m].isOut() }) {
+		if d.left(c) || !slices.ContainsFunc(c.members, func(m int32) bool { return !d.items[m].Provisional }) { // after a restart others are met anew
 			continue
 		}
 		for _, m := range c.members {

@@ -28,6 +28,7 @@ type Opinion struct {
 	Since   time.Time `json:"since"`             // when Health became what it is
 	Why     string    `json:"why,omitempty"`     // the evidence in a few words
 	Hold    time.Time `json:"hold,omitzero"`     // of a dead one: it does not become healthy before
+	Answers bool      `json:"answers,omitempty"` // of a dead one: it answers again, though not for long enough. It is not newly taken out then
 	Callers int       `json:"callers,omitempty"` // of a dead one: how many of those who called it agree, without one success among them
 }
 

@@ -38,7 +38,7 @@ func (d *decider) abstaining(opinions []Opinion) map[string]bool {
 	}
 	if len(silent) > 0 {
 		d.allAbstain = len(silent) == len(seen)
-		d.out.Alarms["abstain"] = "sees the entries of all IDCs down at once, so its word does not count: " + siteNames(slices.Sorted(maps.Keys(silent)))
+		d.alarm("abstain", "sees the entries of all IDCs down at once, so its word does not count: "+siteNames(slices.Sorted(maps.Keys(silent))))
 	}
 	return silent
 }
@@ -58,9 +58,7 @@ func siteNames(sites []string) string {
 func (d *decider) judge(opinions []Opinion, silent map[string]bool) item {
 	subject := opinions[0].Subject
 	made := item{subject: subject, kind: Kind(subject), was: d.in.Before.Verdict[subject]}
-	var bad, good []*Opinion
-	var room [4]*Opinion
-	bad = room[:0]
+	var bad, good, failing []*Opinion
 	dead := 0
 	for i := range opinions {
 		o := &opinions[i]
@@ -72,6 +70,9 @@ func (d *decider) judge(opinions []Opinion, silent map[string]bool) item {
 			good = append(good, o)
 		default:
 			bad = append(bad, o)
+			if !o.Answers {
+				failing = append(failing, o)
+			}
 			if o.Health == Dead {
 				dead++
 			}
@@ -85,11 +86,12 @@ func (d *decider) judge(opinions []Opinion, silent map[string]bool) item {
 			made.Health = Dead
 		}
 		made.Since, made.Why = latest(bad), whys(bad)
+		made.failing = len(failing) >= need && !d.alone(failing, made.IDC)
 	case len(good) >= need:
 		made.Health, made.Since = Healthy, latest(good)
 	default:
 		made.Since = d.in.Now
-		made.Why = d.undecided(bad, good, need)
+		made.Why = d.undecided(bad, good, need, silent[opinions[0].Site])
 	}
 	if made.was.Health == made.Health && !made.was.Since.IsZero() && !made.was.Since.After(d.in.Now) {
 		made.Since = made.was.Since
@@ -97,7 +99,7 @@ func (d *decider) judge(opinions []Opinion, silent map[string]bool) item {
 			made.Why = made.was.Why
 		}
 	}
-	if made.kind == kindIDC && made.Health == Unknown {
+	if made.kind == kindIDC && made.Health == Unknown && !d.allAbstain {
 		d.lacksQuorum(&made)
 	}
 	return made
@@ -117,8 +119,11 @@ func (d *decider) alone(opinions []*Opinion, own string) bool {
 	return first != "" && first != own && !slices.ContainsFunc(opinions, func(o *Opinion) bool { return d.Sites[o.Site] != first })
 }
 
-func (d *decider) undecided(bad, good []*Opinion, need int) string {
+func (d *decider) undecided(bad, good []*Opinion, need int, abstains bool) string {
 	if len(bad)+len(good) == 0 {
+		if abstains {
+			return "who observes it abstains"
+		}
 		return silentWhy
 	}
 	if len(bad) >= need {
@@ -135,14 +140,6 @@ func (d *decider) lacksQuorum(i *item) {
 		return
 	}
 	d.alarm("quorum", i.subject+": "+i.Why+"; the last decision stands")
-}
-
-// alarm adds a text to an alarm.
-func (d *decider) alarm(name, text string) {
-	if other := d.out.Alarms[name]; other != "" {
-		text = other + "; " + text
-	}
-	d.out.Alarms[name] = text
 }
 
 func latest(opinions []*Opinion) (since time.Time) {

@@ -140,7 +140,8 @@ func (d *decider) move(all []share, scope string) (moved bool) {
 	var freed uint32
 	for i := range all {
 		s := &all[i]
-		if s.asked == 0 || to(s) {
+		moved = moved || s.asked > 0 && !s.well()
+		if s.asked == 0 || to(s) || !s.down && s.part == 1 {
 			continue
 		}
 		s.weight = 0
@@ -150,7 +151,7 @@ func (d *decider) move(all []share, scope string) (moved bool) {
 		freed += s.asked - s.weight
 	}
 	if freed == 0 {
-		return false
+		return moved
 	}
 	d.pour(all, freed, scope, to, by)
 	for i := range all {
