@@ -16,6 +16,7 @@ import (
 const (
 	lookEvery = time.Second      // how often is decided at least
 	floor     = time.Millisecond // how often at most, when nothing happens
+	restFor   = 3                // times as long as a decision took is evidence collected before the next: a busy time must not keep a core busy
 )
 
 // loop owns everything that decisions are made of. Evidence, people's words and time come in, one after the other; each decision is
@@ -39,7 +40,8 @@ type loop struct {
 	holds    []Hold // replaced, never changed
 	plan     *Plan
 	share    *Share
-	aborted  aborted // the last plan, unless a person ended it
+	aborted  aborted   // the last plan, unless a person ended it
+	rested   time.Time // before it evidence does not make a decision
 	alarms   map[string]time.Time
 	happened []Event // since the last decision was put onto the board
 	dirty    bool    // something changed that must be kept
@@ -90,6 +92,10 @@ func (l *loop) run(ctx context.Context) {
 			if !l.observe(evidence) {
 				continue
 			}
+			if now := time.Now(); now.Before(l.rested) {
+				timer.Reset(l.rested.Sub(now))
+				continue
+			}
 			l.decide(time.Now())
 		case c := <-l.commands:
 			now := time.Now()
@@ -135,16 +141,16 @@ func (l *loop) wait(now time.Time) time.Duration {
 	return max(next.Sub(now), floor)
 }
 
-// decide makes a decision and lets everybody know.
+// decide makes a decision and lets everybody know: first those who act on it, then those who read about it.
 func (l *loop) decide(now time.Time) {
 	began := time.Now()
 	l.endHolds(now)
 	shifting := l.plan.Active()
 	l.note(l.plan.Step(now))
 	opinions := l.judge.Opinions(now)
-	after := l.judgeBy(now, opinions)
-	if aborted := l.plan.Heed(now, after.Verdict); len(aborted) > 0 {
-		l.note(aborted)
+	before, after := l.decision, l.judgeBy(now, opinions)
+	if ended := l.plan.Heed(now, after.Verdict); len(ended) > 0 {
+		l.note(ended)
 		after = l.judgeBy(now, opinions)
 	}
 	switch {
@@ -153,37 +159,30 @@ func (l *loop) decide(now time.Time) {
 	case shifting && l.plan.State == Aborted:
 		l.aborted = aborted{id: l.plan.ID, why: l.plan.Note, at: l.plan.Ended}
 	}
-	l.note(Changes(l.decision, after))
-	served := after.Serving.Version != l.decision.Serving.Version
 	l.decision = after
 	l.alarm(now)
-	l.show(now, opinions)
-	l.metrics.decided(time.Since(began), served)
+	l.board.put(&view{
+		at: now, decision: after, opinions: opinions, holds: l.holds, asked: l.plan.Shift(now), active: l.plan.Active(), alarms: l.alarms,
+		aborted: l.aborted,
+	})
+	l.note(Changes(before, after))
+	l.events.add(l.happened)
+	served := after.Serving.Version != before.Serving.Version
 	if l.dirty || served || len(l.happened) > 0 {
 		l.keeper.keep(l.state(), l.happened)
 	}
 	l.dirty, l.happened = false, nil
+	took := time.Since(began)
+	l.rested = began.Add(took + restFor*took)
+	l.metrics.decided(took, served)
 }
 
 func (l *loop) judgeBy(now time.Time, opinions []Opinion) Decision {
 	return l.rules.Decide(Input{Now: now, Opinions: opinions, Holds: l.holds, Shift: l.plan.Shift(now), Before: l.decision})
 }
 
-// note remembers what happened.
-func (l *loop) note(happened []Event) {
-	for _, e := range happened {
-		fields := []zap.Field{zap.String("subject", e.Subject), zap.String("what", e.What), zap.String("why", e.Why)}
-		if e.Who != "" {
-			fields = append(fields, zap.String("who", e.Who))
-		}
-		if e.Kind == "verdict" {
-			l.log.Info(e.Kind, fields...)
-		} else { // it must be seen with the default configuration, too
-			l.log.Warn(e.Kind, fields...)
-		}
-	}
-	l.happened = append(l.happened, happened...)
-}
+// note remembers what happened. It is the keeper that writes the log, too: who reads that may be slow.
+func (l *loop) note(happened []Event) { l.happened = append(l.happened, happened...) }
 
 // endHolds drops holds whose time is over.
 func (l *loop) endHolds(now time.Time) {
@@ -213,15 +212,6 @@ func (l *loop) alarm(now time.Time) {
 		alarms[name] = since
 	}
 	l.alarms = alarms
-}
-
-// show puts what holds now onto the board.
-func (l *loop) show(now time.Time, opinions []Opinion) {
-	l.events.add(l.happened)
-	l.board.put(&view{
-		at: now, decision: l.decision, opinions: opinions, holds: l.holds, asked: l.plan.Shift(now), active: l.plan.Active(), alarms: l.alarms,
-		aborted: l.aborted,
-	})
 }
 
 // planText is the plan as it is now: it goes on changing.

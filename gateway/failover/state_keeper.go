@@ -20,7 +20,8 @@ const (
 	mostLines    = 10_000           // of the audit that wait for the disk; more are dropped and counted
 )
 
-// keeper brings the state and the audit to the disk, in a goroutine of its own: a disk that is full or hangs delays no decision.
+// keeper brings the state and the audit to the disk, and the audit to the log, in a goroutine of its own: a disk that is full or hangs delays
+// no decision.
 type keeper struct {
 	directory string
 	log       *zap.Logger
@@ -29,10 +30,11 @@ type keeper struct {
 	append    func(directory string, lines []byte) error // appendAudit
 
 	mu      sync.Mutex
-	next    *state // the newest, which is not on disk
-	given   int    // states
-	written int    // of which are on disk, or overtaken by one that is
-	lines   [][]byte
+	next    *state        // the newest, which is not on disk
+	given   int           // states
+	written int           // of which are on disk, or overtaken by one that is
+	events  []Event       // that are not in the log yet
+	lines   [][]byte      // of the audit that are not on disk
 	since   time.Time     // since when something waits
 	problem error         // of the last attempt
 	aside   []string      // states that could not be read
@@ -55,23 +57,22 @@ func (k *keeper) keep(s *state, happened []Event) {
 		k.next = s
 		k.given++
 	}
-	for _, e := range happened {
-		line, err := json.Marshal(e)
-		if err != nil || len(k.lines) >= mostLines {
-			k.metrics.auditDropped(1)
-			continue
-		}
-		k.lines = append(k.lines, append(line, '\n'))
-	}
-	if k.since.IsZero() && (k.next != nil || len(k.lines) > 0) {
+	room := min(len(happened), mostLines-len(k.events))
+	k.events = append(k.events, happened[:room]...)
+	if k.since.IsZero() && k.waits() {
 		k.since = time.Now()
 	}
 	k.mu.Unlock()
+	if dropped := len(happened) - room; dropped > 0 {
+		k.metrics.auditDropped(dropped)
+	}
 	select {
 	case k.wake <- struct{}{}:
 	default:
 	}
 }
+
+func (k *keeper) waits() bool { return k.next != nil || len(k.events) > 0 || len(k.lines) > 0 }
 
 // run writes until ctx ends, and then what is left.
 func (k *keeper) run(ctx context.Context) {
@@ -123,44 +124,70 @@ func (k *keeper) look() {
 // commit writes what waits.
 func (k *keeper) commit() {
 	k.mu.Lock()
-	next, upTo, lines := k.next, k.given, k.lines
-	k.next, k.lines = nil, nil
+	next, upTo, happened, lines := k.next, k.given, k.events, k.lines
+	k.next, k.events, k.lines = nil, nil, nil
 	k.mu.Unlock()
-	unwritten, stateErr := next, k.writeState(next)
-	if stateErr == nil {
-		unwritten = nil
+	k.tell(happened)
+	for i := range happened {
+		if line, err := json.Marshal(&happened[i]); err == nil { // it never fails
+			lines = append(lines, append(line, '\n'))
+		}
 	}
-	auditErr := k.writeLines(lines)
+	stateErr, auditErr := k.writeState(next), k.writeLines(lines)
+	if stateErr == nil {
+		next = nil
+	}
 	if auditErr == nil {
 		lines = nil
 	}
-	err := errors.Join(stateErr, auditErr)
+	if over := len(lines) - mostLines; over > 0 {
+		k.metrics.auditDropped(over)
+		lines = lines[:mostLines]
+	}
+	k.report(errors.Join(stateErr, auditErr))
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.next == nil {
-		k.next = unwritten
+	if k.lines = lines; k.next == nil {
+		k.next = next
 	}
 	if stateErr == nil {
 		k.written = upTo
 	}
-	k.lines = append(lines, k.lines...)
-	if over := len(k.lines) - mostLines; over > 0 {
-		k.metrics.auditDropped(over)
-		k.lines = k.lines[:mostLines]
-	}
-	if k.next == nil && len(k.lines) == 0 {
+	if !k.waits() {
 		k.since = time.Time{}
-	} else if err == nil {
+	} else if k.problem == nil {
 		k.since = time.Now()
 	}
-	if err != nil && k.problem == nil { // once, not each second
-		k.log.Error("what failover must keep is not on disk: it goes on from memory, and tries again", zap.Error(err))
-	} else if err == nil && k.problem != nil {
-		k.log.Warn("what failover must keep is on disk again")
-	}
-	k.problem = err
 	close(k.tried)
 	k.tried = make(chan struct{})
+}
+
+// report remembers how an attempt went, and tells when that has changed.
+func (k *keeper) report(problem error) {
+	k.mu.Lock()
+	before := k.problem
+	k.problem = problem
+	k.mu.Unlock()
+	if problem != nil && before == nil { // once, not each second
+		k.log.Error("what failover must keep is not on disk: it goes on from memory, and tries again", zap.Error(problem))
+	} else if problem == nil && before != nil {
+		k.log.Warn("what failover must keep is on disk again")
+	}
+}
+
+// tell writes events into the log.
+func (k *keeper) tell(happened []Event) {
+	for _, e := range happened {
+		fields := []zap.Field{zap.String("subject", e.Subject), zap.String("what", e.What), zap.String("why", e.Why)}
+		if e.Who != "" {
+			fields = append(fields, zap.String("who", e.Who))
+		}
+		if e.Kind == "verdict" {
+			k.log.Info("failover: "+e.Kind, fields...)
+		} else { // it must be seen with the default configuration, too
+			k.log.Warn("failover: "+e.Kind, fields...)
+		}
+	}
 }
 
 func (k *keeper) writeState(s *state) error {
