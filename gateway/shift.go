@@ -110,6 +110,9 @@ func planShift(cmd *cobra.Command, gateway *remote, flags *shiftFlags, asJSON bo
 	if err := gateway.change(cmd.Context(), http.MethodPost, shiftPath, url.Values{"dry_run": {"1"}}, request, &answer); err != nil {
 		return err
 	}
+	if answer.Plan == nil {
+		return errors.New("not a plan of a shift")
+	}
 	if asJSON {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(answer)
 	}
@@ -133,6 +136,9 @@ func applyShift(cmd *cobra.Command, gateway *remote, flags *shiftFlags, asJSON b
 	var answer shiftChanged
 	if err := gateway.change(cmd.Context(), http.MethodPost, shiftPath, nil, request, &answer); err != nil {
 		return err
+	}
+	if answer.Plan == nil {
+		return errors.New("not the answer to a shift")
 	}
 	if asJSON {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(answer)
@@ -181,6 +187,9 @@ Exit codes: 0 it has ended, 1 there was none, or there is no gateway, 2 called w
 			var answer shiftChanged
 			if err := gateway.change(cmd.Context(), http.MethodDelete, shiftPath, query, nil, &answer); err != nil {
 				return err
+			}
+			if answer.Plan == nil {
+				return errors.New("not the answer to the end of a shift")
 			}
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(answer)

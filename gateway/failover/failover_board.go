@@ -15,7 +15,7 @@ type view struct {
 	opinions []Opinion
 	holds    []Hold
 	asked    Shift // what the plan asks for now
-	active   bool  // the plan is under way
+	active   bool  // it asks for something
 	aborted  aborted
 	alarms   map[string]time.Time // of the decision, since when
 }

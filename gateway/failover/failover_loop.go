@@ -133,7 +133,7 @@ func (l *loop) observe(evidence []probes.Evidence) (changed bool) {
 // wait is how long nothing is to be done unless something happens.
 func (l *loop) wait(now time.Time) time.Duration {
 	next := now.Add(lookEvery)
-	for _, at := range []time.Time{l.judge.Next(), l.rules.Next(l.decision, l.holds), l.plan.Next(now)} {
+	for _, at := range []time.Time{l.judge.Next(), l.rules.Next(l.decision, l.holds), l.plan.Next()} {
 		if !at.IsZero() && at.Before(next) {
 			next = at
 		}
@@ -162,7 +162,7 @@ func (l *loop) decide(now time.Time) {
 	l.decision = after
 	l.alarm(now)
 	l.board.put(&view{
-		at: now, decision: after, opinions: opinions, holds: l.holds, asked: l.plan.Shift(now), active: l.plan.Active(), alarms: l.alarms,
+		at: now, decision: after, opinions: opinions, holds: l.holds, asked: l.plan.Shift(now), active: l.plan.Shift(now).ID != "", alarms: l.alarms,
 		aborted: l.aborted,
 	})
 	l.note(Changes(before, after))
@@ -240,6 +240,7 @@ func (l *loop) begin(past *state, problem error, now time.Time) {
 	}
 	if past != nil {
 		l.decision, l.holds, l.plan = past.Decision, past.Holds, past.plan
+		l.note(l.plan.Fit(now, l.rules))
 	}
 	l.dirty = true
 	l.decide(now)

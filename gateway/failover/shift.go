@@ -55,6 +55,7 @@ type Plan struct {
 
 	recent map[string]window  // of the last abortWindow, by IDC
 	since  map[string]*sample // since StepAt, by IDC
+	looked time.Time          // when Step was called last
 }
 
 // Step is a stage of a plan.
@@ -70,7 +71,9 @@ type Before struct {
 }
 
 // Active tells whether the plan has not ended. Of nil it is false.
-func (p *Plan) Active() bool { return p != nil && p.State != Done && p.State != Aborted }
+func (p *Plan) Active() bool {
+	return p != nil && p.State != Done && p.State != Aborted && p.Stage >= 0 && p.Stage < len(p.Steps)
+}
 
 // Shift is what the plan asks for now: of nil, and of one that has ended with nothing before it, nothing.
 func (p *Plan) Shift(now time.Time) Shift {
@@ -100,6 +103,7 @@ func (p *Plan) Step(now time.Time) []Event {
 		}
 		return nil
 	}
+	p.looked = now
 	if !p.Expires.IsZero() && !now.Before(p.Expires) {
 		return p.end(now, Done, "its time is over", "")
 	}
@@ -220,7 +224,7 @@ func (p *Plan) until() time.Time {
 }
 
 // Next is when Step is to be called at the latest; zero: not by itself.
-func (p *Plan) Next(now time.Time) time.Time {
+func (p *Plan) Next() time.Time {
 	next := p.until()
 	if !p.Active() {
 		return next
@@ -230,7 +234,7 @@ func (p *Plan) Next(now time.Time) time.Time {
 			next = at
 		}
 	}
-	if at := now.Add(time.Second); (p.AbortIf != nil || p.State == Waiting) && (next.IsZero() || at.Before(next)) {
+	if at := p.looked.Add(time.Second); (p.AbortIf != nil || p.State == Waiting) && (next.IsZero() || at.Before(next)) {
 		next = at
 	}
 	return next

@@ -91,7 +91,7 @@ func TestPlanWeightsByTime(t *testing.T) {
 	f(10*time.Minute, 500, Running)
 	f(20*time.Minute, 6000, Running)
 	f(30*time.Minute, 9000, Holding)
-	require.Equal(t, noon.Add(2*time.Hour), p.Next(noon.Add(30*time.Minute)))
+	require.Equal(t, noon.Add(2*time.Hour), p.Next())
 	f(2*time.Hour-time.Second, 9000, Holding)
 	f(2*time.Hour, 0, Done)
 	require.Equal(t, Shift{}, p.Shift(noon.Add(2*time.Hour)))
@@ -218,12 +218,12 @@ func TestPlanGivesBackWhatItReplaced(t *testing.T) {
 	p.Observe(traffic("idc2", later, 10, 10, 10))
 	require.Contains(t, p.Step(later)[0].What, "shift aborted: back to idc1 100 %, idc2 0 %, as "+drain.ID+" asks")
 	require.Equal(t, map[string]uint32{"idc1": xds.Whole, "idc2": 0}, p.Shift(later).Entry)
-	require.Equal(t, noon.Add(4*time.Hour), p.Next(later))
+	require.Equal(t, noon.Add(4*time.Hour), p.Next())
 	end := noon.Add(4 * time.Hour)
 	require.Equal(t, Shift{}, p.Shift(end))
 	require.Equal(t, "back to base weights: idc1 50 %, idc2 50 %", p.Step(end)[0].What)
 	require.Empty(t, p.Step(end))
-	require.Zero(t, p.Next(end))
+	require.Zero(t, p.Next())
 
 	// Of the second abort it is a person's wish to have base weights.
 	p, err = ParsePlan(PlanRequest{To: map[string]float64{"idc2": 1}, For: Span(time.Hour)}, shiftRules(), noon)
@@ -247,6 +247,18 @@ func TestPlanEndsWithBaseWeights(t *testing.T) {
 	require.Len(t, told, 2)
 	require.Equal(t, "12:01:00 shift done: back to base weights: idc1 50 %, idc2 50 %: base weights are reached", told[1])
 	require.Equal(t, Shift{}, p.Shift(noon.Add(time.Minute)))
+}
+
+// While evidence can abort it a plan is looked at every second, however often somebody asks when.
+func TestPlanIsLookedAtEverySecond(t *testing.T) {
+	p := begin(t, ramp(&AbortIf{ErrorRatio: .05}))
+	p.Step(noon)
+	require.Equal(t, noon.Add(time.Second), p.Next())
+	p.AbortIf = nil
+	require.Equal(t, noon.Add(10*time.Minute), p.Next())
+	p.Stage = 7 // of a file that somebody has written
+	require.False(t, p.Active())
+	require.Equal(t, Shift{}, p.Shift(noon))
 }
 
 // The configuration may change while the gateway is down.
@@ -274,7 +286,7 @@ func TestNoPlan(t *testing.T) {
 	require.Nil(t, p.Step(noon))
 	require.Nil(t, p.Abort(noon, "ann", ""))
 	require.Nil(t, p.Heed(noon, nil))
-	require.Zero(t, p.Next(noon))
+	require.Zero(t, p.Next())
 	require.Nil(t, p.Fit(noon, shiftRules()))
 	p.Observe(traffic("idc1", noon, 1, 0, 1))
 }
