@@ -28,6 +28,7 @@ type server struct {
 	set   component.TelemetrySettings
 	zones []Zone
 
+	compile  func([]Zone, *xds.Serving, uint32, *table) (*table, error)
 	table    atomic.Pointer[table]
 	limiter  *limiter
 	panics   *panics
@@ -62,7 +63,7 @@ func (s *server) status() status {
 
 func newServer(cfg *Config, set component.TelemetrySettings) *server {
 	s := &server{
-		cfg: cfg, set: set, zones: cfg.zones(),
+		cfg: cfg, set: set, zones: cfg.zones(), compile: compile,
 		limiter: newLimiter(cfg.RateLimit), panics: &panics{log: set.Logger}, serials: serials{loaded: time.Now()},
 	}
 	s.tcp = newTCPServer(&s.table, s.panics)
@@ -124,7 +125,7 @@ func (s *server) swap(serving *xds.Serving) {
 	if serving != nil {
 		version = serving.Version
 	}
-	made, err := compileSafely(s.zones, serving, s.serials.next(version), s.table.Load())
+	made, err := s.compileSafely(serving, s.serials.next(version))
 	if err != nil {
 		s.now.failures++
 		if s.now.failed == nil {
@@ -141,14 +142,14 @@ func (s *server) swap(serving *xds.Serving) {
 	s.begin()
 }
 
-// compileSafely is compile that does not panic: whoever decides what is served goes on, and so do the last answers.
-func compileSafely(zones []Zone, serving *xds.Serving, serial uint32, before *table) (made *table, err error) {
+// compileSafely makes a table and does not panic: whoever decides what is served goes on, and so do the last answers.
+func (s *server) compileSafely(serving *xds.Serving, serial uint32) (made *table, err error) {
 	defer func() {
 		if recovered := recover(); recovered != nil {
 			made, err = nil, fmt.Errorf("a bug: please report it: %v\n%s", recovered, debug.Stack())
 		}
 	}()
-	return compile(zones, serving, serial, before)
+	return s.compile(s.zones, serving, serial, s.table.Load())
 }
 
 // Ready implements extensioncapabilities.PipelineWatcher: now everything has started. Who decides what is served and does not say it by now

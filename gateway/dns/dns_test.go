@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"errors"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lockkeeper/lockkeeper/xds"
 )
 
 const api = "api.gslb.example.com."
@@ -141,15 +144,15 @@ func TestWhatCannotBeServed(t *testing.T) {
 	d := &decider{}
 	d.decide(1, 10_000, 0)
 	r := start(t, oneZone, d)
-	good := r.zones
-	r.zones = []Zone{{Origin: "gslb.example.com", Names: map[string]Name{"api": {}}}} // Validate lets no such zone through
+	r.compile = func([]Zone, *xds.Serving, uint32, *table) (*table, error) { return nil, errors.New("no") }
 	d.decide(2, 0, 10_000)
+	r.compile = func([]Zone, *xds.Serving, uint32, *table) (*table, error) { panic("no") }
 	d.decide(3, 0, 10_000)
 	require.Equal(t, "127.1.0.1", address(t, r.ask(t, "udp", api, dns.TypeA)))
 	require.EqualValues(t, 2, r.counter(t, "lockkeeper_dns_swap_failures_total"))
 	require.Equal(t, "DNSAnswersStale", r.Alerts()[0].Labels["alertname"])
 	require.Len(t, r.logs.FilterMessageSnippet("the last answers stay").All(), 1)
-	r.zones = good
+	r.compile = compile
 	d.decide(4, 0, 10_000)
 	require.Equal(t, "127.2.0.1", address(t, r.ask(t, "udp", api, dns.TypeA)))
 	require.Empty(t, r.Alerts())
