@@ -2,7 +2,6 @@ package dns
 
 import (
 	"fmt"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -15,7 +14,7 @@ func manyNames(count int) Zone {
 	z := testZone()
 	z.Names = map[string]Name{}
 	for i := range count {
-		z.Names[fmt.Sprintf("name%d", i)] = Name{TTL: 5 * time.Second, IDCs: map[string][]netip.Addr{"idc1": addrs("127.1.0.1"), "idc2": addrs("127.2.0.1")}}
+		z.Names[fmt.Sprintf("name%d", i)] = name(5*time.Second, addrs("127.1.0.1"), addrs("127.2.0.1"))
 	}
 	return z
 }

@@ -79,7 +79,7 @@ func (t *table) origins() (names []string) {
 // sentence says how the IDCs of a name share the answers.
 func (t *table) sentence(key string, n *node) string {
 	var parts []string
-	for _, kind := range addressKinds {
+	for _, kind := range addressKinds() {
 		e := t.entry(key, kind)
 		if e.pool == nil {
 			parts = append(parts, dns.TypeToString[kind]+": no data")
@@ -114,7 +114,7 @@ func (t *table) explainIDC(key string, n *node, name string) explainedIDC {
 	if !known && len(t.serving.IDCs) == 0 {
 		x.Why = "nothing is known of any IDC: all are answered alike"
 	}
-	for _, kind := range addressKinds {
+	for _, kind := range addressKinds() {
 		if e := t.entry(key, kind); e.pool != nil {
 			e.explain(&x)
 		}

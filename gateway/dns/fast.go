@@ -22,11 +22,11 @@ const (
 )
 
 // fast answers the usual query over UDP: one question that the table has an entry for, and no OPT record or a plain one. The answer is written
-// to dst, from its beginning, which must not overlap the query; nothing is allocated if it has room for 1232 bytes. Not ok: slow has to say what there is to say.
+// to dst from its beginning; dst must not overlap the query, and nothing is allocated if it has room for 1232 bytes. Not ok: it is for slow.
 func (t *table) fast(dst, query []byte) (answer []byte, ok bool) {
 	if len(query) < headerLength || query[2]&^bitRD != 0 || query[3]&^(bitAD|bitCD) != 0 ||
 		binary.BigEndian.Uint32(query[4:]) != 1<<16 || binary.BigEndian.Uint32(query[8:]) > 1 {
-		return nil, false // no query, or more than one question and perhaps one additional record
+		return nil, false // it is no query, or more than a question and perhaps an additional record
 	}
 	var key [maxName + 2]byte
 	n := lowerName(&key, query)
@@ -119,6 +119,6 @@ func (o plainOPT) finish(answer []byte) []byte {
 	if o.length == 0 {
 		return answer
 	}
-	answer[11]++ // few enough that there is no carry: see maxAddresses
+	answer[11]++ // 255 records would not have fitted: there is no carry
 	return append(answer, 0, 0, 41, maxUDP>>8, maxUDP&0xff, 0, 0, o.do, 0, 0, 0)
 }

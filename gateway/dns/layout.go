@@ -80,7 +80,7 @@ func (l *layout) addZone(z Zone) error {
 		}
 		n := l.addNode(a, host)
 		n.host = true
-		for _, kind := range addressKinds {
+		for _, kind := range addressKinds() {
 			if own := pick(addresses, kind); len(own) > 0 {
 				if err := l.fix(n, kind, &reply{answer: records(host, seconds(z.TTL), own)}); err != nil {
 					return err
@@ -91,7 +91,7 @@ func (l *layout) addZone(z Zone) error {
 	for name, data := range z.Names {
 		n := l.addNode(a, z.full(name))
 		n.data = &data
-		for _, kind := range addressKinds {
+		for _, kind := range addressKinds() {
 			if err := l.addPool(n, kind); err != nil {
 				return err
 			}
@@ -149,7 +149,7 @@ func (l *layout) complete(n *node) error {
 	if err := l.fix(n, dns.TypeANY, everything); err != nil {
 		return err
 	}
-	for _, kind := range addressKinds {
+	for _, kind := range addressKinds() {
 		if _, has := l.places[entryKey(n.key, kind)]; has {
 			continue
 		}

@@ -24,13 +24,7 @@ func (t *table) slow(query []byte, udp bool) []byte {
 	if !ok {
 		return refuse(query, dns.RcodeFormatError)
 	}
-	room := dns.MaxMsgSize
-	if udp {
-		room = minUDP
-		if opt != nil {
-			room = udpRoom(opt.UDPSize())
-		}
-	}
+	room := roomFor(opt, udp)
 	question := asked.Question[0]
 	question.Name = dns.CanonicalName(question.Name)
 	own := answerOPT(opt)
@@ -125,6 +119,17 @@ func onlyOPT(m *dns.Msg) (opt *dns.OPT, ok bool) {
 		opt = o
 	}
 	return opt, true
+}
+
+// roomFor is how long the answer may be.
+func roomFor(opt *dns.OPT, udp bool) int {
+	switch {
+	case !udp:
+		return dns.MaxMsgSize
+	case opt == nil:
+		return minUDP
+	}
+	return udpRoom(opt.UDPSize())
 }
 
 func lengthOf(opt *dns.OPT) int {

@@ -10,9 +10,6 @@ import (
 	"github.com/lockkeeper/lockkeeper/xds"
 )
 
-// addressKinds are the types of records that names have.
-var addressKinds = [...]uint16{dns.TypeA, dns.TypeAAAA} // never changed
-
 // table is all that is answered at a time. It is immutable; only the counters of its layout go on.
 type table struct {
 	*layout

@@ -1,7 +1,10 @@
 package dns
 
 import (
+	"fmt"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,16 +30,30 @@ func testZone() Zone {
 			"ns1.gslb.example.com": addrs("127.1.0.53", "fd00::53"), "ns2.gslb.example.com": addrs("127.2.0.53"), "ns.example.net": nil,
 		},
 		Names: map[string]Name{
-			"api":       {TTL: 5 * time.Second, IDCs: map[string][]netip.Addr{"idc1": addrs("127.1.0.1", "fd00:1::1"), "idc2": addrs("127.2.0.1", "fd00:2::1")}},
-			"all":       {TTL: 5 * time.Second, All: true, IDCs: map[string][]netip.Addr{"idc1": addrs("127.1.0.1", "127.1.0.2"), "idc2": addrs("127.2.0.1", "127.2.0.2")}},
-			"many":      {TTL: 10 * time.Second, IDCs: map[string][]netip.Addr{"idc1": addrs("127.1.0.1", "127.1.0.2", "127.1.0.3"), "idc2": addrs("127.2.0.1")}},
-			"six":       {TTL: 5 * time.Second, IDCs: map[string][]netip.Addr{"idc1": addrs("fd00:1::1"), "idc2": addrs("fd00:2::1")}},
-			"only1":     {TTL: 1 * time.Second, IDCs: map[string][]netip.Addr{"idc1": addrs("127.1.0.1")}},
-			"three":     {TTL: 5 * time.Second, IDCs: map[string][]netip.Addr{"idc1": addrs("127.1.0.1"), "idc2": addrs("127.2.0.1"), "idc3": addrs("127.3.0.1")}},
-			"deep.in.a": {TTL: 5 * time.Second, IDCs: map[string][]netip.Addr{"idc1": addrs("127.1.0.1"), "idc2": addrs("127.2.0.1")}},
-			"big":       {TTL: 5 * time.Second, All: true, IDCs: map[string][]netip.Addr{"idc1": sequence("127.1.1.0", 16), "idc2": sequence("127.2.1.0", 16)}},
+			"api":       name(5*time.Second, addrs("127.1.0.1", "fd00:1::1"), addrs("127.2.0.1", "fd00:2::1")),
+			"all":       all(name(5*time.Second, addrs("127.1.0.1", "127.1.0.2"), addrs("127.2.0.1", "127.2.0.2"))),
+			"many":      name(10*time.Second, addrs("127.1.0.1", "127.1.0.2", "127.1.0.3"), addrs("127.2.0.1")),
+			"six":       name(5*time.Second, addrs("fd00:1::1"), addrs("fd00:2::1")),
+			"only1":     name(time.Second, addrs("127.1.0.1")),
+			"three":     name(5*time.Second, addrs("127.1.0.1"), addrs("127.2.0.1"), addrs("127.3.0.1")),
+			"deep.in.a": name(5*time.Second, addrs("127.1.0.1"), addrs("127.2.0.1")),
+			"big":       all(name(5*time.Second, sequence("127.1.1.0", 16), sequence("127.2.1.0", 16))),
 		},
 	}
+}
+
+// name has these addresses in idc1, idc2 and so on.
+func name(ttl time.Duration, addresses ...[]netip.Addr) Name {
+	n := Name{TTL: ttl, IDCs: map[string][]netip.Addr{}}
+	for i, own := range addresses {
+		n.IDCs[fmt.Sprint("idc", i+1)] = own
+	}
+	return n
+}
+
+func all(n Name) Name {
+	n.All = true
+	return n
 }
 
 func sequence(from string, count int) (addresses []netip.Addr) {
@@ -156,7 +173,8 @@ func TestWeights(t *testing.T) {
 	f(&xds.Serving{IDCs: map[string]xds.IDC{"idc1": {Entry: 2000}, "idc2": {Entry: 6000}, "idc4": {Entry: 2000}}}, api, dns.TypeA,
 		map[string]int{"127.1.0.1": 2500, "127.2.0.1": 7500})
 	// the addresses of an IDC share its answers
-	f(weights(6000, 4000), "many.gslb.example.com", dns.TypeA, map[string]int{"127.1.0.1": 2000, "127.1.0.2": 2000, "127.1.0.3": 2000, "127.2.0.1": 4000})
+	f(weights(6000, 4000), "many.gslb.example.com", dns.TypeA,
+		map[string]int{"127.1.0.1": 2000, "127.1.0.2": 2000, "127.1.0.3": 2000, "127.2.0.1": 4000})
 	// weights that nobody should hand out
 	f(weights(4_000_000_000, 4_000_000_000), api, dns.TypeA, map[string]int{"127.1.0.1": 5000, "127.2.0.1": 5000})
 }
@@ -189,6 +207,32 @@ func TestTurnsGoOnInTheNextTable(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string]uint64{"idc1": 990, "idc2": 10}, counted)
+}
+
+// Several sockets answer at a time, while tables are swapped: the turns are still those of one name.
+func TestTurnsAreSharedByAll(t *testing.T) {
+	next := newTables(t)
+	var now atomic.Pointer[table]
+	now.Store(next(weights(9900, 100)))
+	packet, err := query("api.gslb.example.com", dns.TypeA).Pack()
+	require.NoError(t, err)
+	var sockets sync.WaitGroup
+	var canary atomic.Int64
+	for range 4 {
+		sockets.Go(func() {
+			dst := make([]byte, 0, maxUDP)
+			for range 2500 {
+				if answer, ok := now.Load().fast(dst, packet); ok && answer[len(answer)-3] == 2 {
+					canary.Add(1)
+				}
+			}
+		})
+	}
+	for range 20 {
+		now.Store(next(weights(9900, 100)))
+	}
+	sockets.Wait()
+	require.Equal(t, int64(100), canary.Load())
 }
 
 func TestAllAddresses(t *testing.T) {

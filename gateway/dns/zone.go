@@ -50,6 +50,9 @@ func (z Zone) servers() []string { return slices.Sorted(maps.Keys(z.NS)) }
 // sites are the name's IDCs in order.
 func (n Name) sites() []string { return slices.Sorted(maps.Keys(n.IDCs)) }
 
+// addressKinds are the types of records that names have.
+func addressKinds() [2]uint16 { return [...]uint16{dns.TypeA, dns.TypeAAAA} }
+
 // pick are the addresses for one type of record.
 func pick(addresses []netip.Addr, kind uint16) (picked []netip.Addr) {
 	for _, a := range addresses {

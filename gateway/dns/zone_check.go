@@ -132,7 +132,7 @@ func (c *checker) name(path string, z Zone, name string) {
 		}
 		c.addresses(path, data.IDCs[idc], seen)
 	}
-	for _, kind := range addressKinds {
+	for _, kind := range addressKinds() {
 		count := 0
 		for _, addresses := range data.IDCs {
 			count += len(pick(addresses, kind))

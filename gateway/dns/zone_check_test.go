@@ -47,7 +47,8 @@ func TestCheck(t *testing.T) {
 	f(name(""), zone+"::names::: is not a name: write one within the zone, as api, or @ for the zone itself")
 	f(name("a..b"), zone+"::names::a..b: is not a name: write one within the zone, as api, or @ for the zone itself")
 	f(name("a b"), zone+"::names::a b: is not a name: write one within the zone, as api, or @ for the zone itself")
-	f(name(strings.Repeat("a", 64)), zone+"::names::"+strings.Repeat("a", 64)+": is not a name: write one within the zone, as api, or @ for the zone itself")
+	f(name(strings.Repeat("a", 64)),
+		zone+"::names::"+strings.Repeat("a", 64)+": is not a name: write one within the zone, as api, or @ for the zone itself")
 	f(name("API"), zone+"::names::api: is the same name as API")
 	f(name("ns1"), zone+"::names::ns1: is a name server of the zone, whose addresses are under ns")
 	// addresses
@@ -58,8 +59,10 @@ func TestCheck(t *testing.T) {
 	f(idc("ff02::1"), zone+"::names::api::idcs::idc1: ff02::1 is no address that a client can connect to")
 	f(idc("fe80::1%eth0"), zone+"::names::api::idcs::idc1: fe80::1%eth0 is no address that a client can connect to")
 	f(idc("::ffff:127.1.0.1"), zone+"::names::api::idcs::idc1: ::ffff:127.1.0.1 is an IPv4 address: write 127.1.0.1")
-	f(func(_ *Zone, api *Name) { api.IDCs["idc1"] = []netip.Addr{{}} }, zone+"::names::api::idcs::idc1: invalid IP is no address that a client can connect to")
-	f(func(_ *Zone, api *Name) { api.IDCs["idc1"] = sequence("127.1.1.0", 32) }, zone+"::names::api::idcs: has 33 addresses of one family: 32 at most fit into an answer")
+	f(func(_ *Zone, api *Name) { api.IDCs["idc1"] = []netip.Addr{{}} },
+		zone+"::names::api::idcs::idc1: invalid IP is no address that a client can connect to")
+	f(func(_ *Zone, api *Name) { api.IDCs["idc1"] = sequence("127.1.1.0", 32) },
+		zone+"::names::api::idcs: has 33 addresses of one family: 32 at most fit into an answer")
 	f(func(_ *Zone, api *Name) { api.IDCs = nil }, zone+"::names::api::idcs: there is none: name at least one IDC with its addresses")
 	// TTLs
 	f(func(_ *Zone, api *Name) { api.TTL = 0 }, zone+"::names::api::ttl: 0s is not a TTL: write whole seconds, from 1s to 24h")
@@ -71,13 +74,15 @@ func TestCheck(t *testing.T) {
 		zone+"::ns::ns1.gslb.example.com: has no address: a server within the zone needs one, or nobody finds it")
 	f(func(z *Zone, _ *Name) { z.NS["ns.example.net"] = addrs("127.0.0.1") },
 		zone+"::ns::ns.example.net: is outside of the zone gslb.example.com: its address is told by its own zone, leave it away here")
-	f(func(z *Zone, _ *Name) { z.NS["ns1"] = addrs("127.0.0.1") }, zone+"::ns::ns1: is not the full name of a server, as ns1.gslb.example.com is")
+	f(func(z *Zone, _ *Name) { z.NS["ns1"] = addrs("127.0.0.1") },
+		zone+"::ns::ns1: is not the full name of a server, as ns1.gslb.example.com is")
 	f(func(z *Zone, _ *Name) { z.NS["NS1.gslb.example.com."] = addrs("127.0.0.1") }, zone+"::ns: a server is there twice")
 	f(func(z *Zone, _ *Name) { z.NS["gslb.example.com"] = addrs("127.0.0.1") },
 		zone+"::ns::gslb.example.com: is the zone itself: give the server a name of its own, as ns1.gslb.example.com")
 	// all at once
 	f(func(z *Zone, api *Name) { z.NegativeTTL, api.TTL = 0, 0 },
-		zone+"::names::api::ttl: 0s is not a TTL: write whole seconds, from 1s to 24h", zone+"::negative_ttl: 0s is not a TTL: write whole seconds, from 1s to 24h")
+		zone+"::names::api::ttl: 0s is not a TTL: write whole seconds, from 1s to 24h",
+		zone+"::negative_ttl: 0s is not a TTL: write whole seconds, from 1s to 24h")
 }
 
 func TestCheckZones(t *testing.T) {
