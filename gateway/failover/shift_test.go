@@ -63,7 +63,7 @@ func traffic(idc string, at time.Time, requests, failures uint64, p99 float64) p
 }
 
 // play advances a plan second by second, with evidence if there is any, and returns what it told.
-func play(p *Plan, from time.Time, seconds int, evidence func(at time.Time) []probes.Evidence) (told []string) {
+func playPlan(p *Plan, from time.Time, seconds int, evidence func(at time.Time) []probes.Evidence) (told []string) {
 	for i := range seconds {
 		at := from.Add(time.Duration(i) * time.Second)
 		if evidence != nil {
@@ -129,9 +129,9 @@ func TestPlanAbortsOnWhatTheGainingIDCSees(t *testing.T) {
 		well := func(at time.Time) []probes.Evidence {
 			return []probes.Evidence{traffic("idc1", at, 1000, 900, 10), traffic("idc2", at, 20, 0, 10)}
 		}
-		play(p, noon, 700, well)
+		playPlan(p, noon, 700, well)
 		require.EqualValues(t, 500, asked(p, noon.Add(700*time.Second)), "what the losing IDC sees is not the plan's")
-		told := play(p, noon.Add(700*time.Second), 20, func(at time.Time) []probes.Evidence {
+		told := playPlan(p, noon.Add(700*time.Second), 20, func(at time.Time) []probes.Evidence {
 			bad.At = at
 			return []probes.Evidence{bad}
 		})
@@ -149,7 +149,7 @@ func TestPlanAbortsOnWhatTheGainingIDCSees(t *testing.T) {
 // Few requests are judged over the whole step.
 func TestPlanAbortsOnATrickle(t *testing.T) {
 	p := beginCanary(t, ramp(&AbortIf{ErrorRatio: .05}))
-	told := play(p, noon, 600, func(at time.Time) []probes.Evidence {
+	told := playPlan(p, noon, 600, func(at time.Time) []probes.Evidence {
 		return []probes.Evidence{traffic("idc2", at, 1, uint64(at.Second()%10/9), 10)}
 	})
 	require.Len(t, told, 1)
@@ -171,17 +171,17 @@ func TestPlanWatchesWhoGains(t *testing.T) {
 
 func TestPlanWaitsForTelemetry(t *testing.T) {
 	p := beginCanary(t, ramp(&AbortIf{ErrorRatio: .05}))
-	told := play(p, noon, 3000, nil)
+	told := playPlan(p, noon, 3000, nil)
 	require.Equal(t, []string{"12:10:00 waits with step 2 of 4: idc2: no request in the last 15s tells how it is"}, told)
 	require.Equal(t, Waiting, p.State)
 	require.EqualValues(t, 100, asked(p, noon.Add(time.Hour)))
-	told = play(p, noon.Add(3000*time.Second), 20, func(at time.Time) []probes.Evidence {
+	told = playPlan(p, noon.Add(3000*time.Second), 20, func(at time.Time) []probes.Evidence {
 		return []probes.Evidence{traffic("idc2", at, 10, 0, 10)}
 	})
 	require.Len(t, told, 1)
 	require.Contains(t, told[0], "12:50:09 step 2 of 4: idc1 95 %, idc2 5 %")
 	// It ends in time, whatever it waits for.
-	require.Contains(t, play(p, noon.Add(2*time.Hour), 1, nil)[0], "shift done: back to base weights")
+	require.Contains(t, playPlan(p, noon.Add(2*time.Hour), 1, nil)[0], "shift done: back to base weights")
 }
 
 func TestPlanHeedsVerdicts(t *testing.T) {
@@ -243,7 +243,7 @@ func TestPlanEndsWithBaseWeights(t *testing.T) {
 	require.NoError(t, err)
 	p.Succeed(noon, drain)
 	require.EqualValues(t, 100, asked(p, noon))
-	told := play(p, noon, 70, nil)
+	told := playPlan(p, noon, 70, nil)
 	require.Len(t, told, 2)
 	require.Equal(t, "12:01:00 shift done: back to base weights: idc1 50 %, idc2 50 %: base weights are reached", told[1])
 	require.Equal(t, Shift{}, p.Shift(noon.Add(time.Minute)))
