@@ -28,7 +28,7 @@ func (t *table) fast(dst, query []byte) (answer []byte, ok bool) {
 		binary.BigEndian.Uint32(query[4:]) != 1<<16 || binary.BigEndian.Uint32(query[8:]) > 1 {
 		return nil, false // it is no query, or more than a question and perhaps an additional record
 	}
-	var key [maxName + 2]byte
+	var key nameKey
 	n := lowerName(&key, query)
 	end := headerLength + n + 4
 	if n == 0 || len(query) < end || query[end-2] != 0 || query[end-1] != 1 { // class IN
@@ -47,31 +47,37 @@ func (t *table) fast(dst, query []byte) (answer []byte, ok bool) {
 	return o.finish(e.next().begin(dst[:0], query[:end], t.serial)), true
 }
 
+// nameKey has room for a name and a type, and is whole words.
+type nameKey [256 + 8]byte
+
 // lowerName writes the name in the question to key, in lower case, and returns its length; 0: it is not a name as it has to be there.
-func lowerName(key *[maxName + 2]byte, query []byte) int {
-	name := query[headerLength:]
-	if len(name) > maxName {
-		name = name[:maxName]
-	}
-	left := byte(0) // of the label
-	for i, b := range name {
-		switch {
-		case left > 0:
-			left--
-			if b-'A' < 26 {
-				b += 'a' - 'A'
-			}
-		case b == 0:
-			key[i] = 0
-			return i + 1
-		case b > 63: // a pointer, which has nowhere to point to from here
+func lowerName(key *nameKey, query []byte) int {
+	end := headerLength
+	for end < len(query) && query[end] != 0 {
+		if query[end] > 63 { // a pointer, which has nowhere to point to from here
 			return 0
-		default:
-			left = b
 		}
-		key[i] = b
+		end += 1 + int(query[end])
 	}
-	return 0
+	n := end + 1 - headerLength
+	if end >= len(query) || n > maxName {
+		return 0
+	}
+	copy(key[:], query[headerLength:end+1])
+	for i := 0; i < n; i += 8 {
+		word := key[i : i+8]
+		binary.LittleEndian.PutUint64(word, lower(binary.LittleEndian.Uint64(word)))
+	}
+	return n
+}
+
+// lower makes eight bytes lower case. Of a name it may be given the lengths of labels as well: they are less than any letter.
+func lower(word uint64) uint64 {
+	const every = 0x0101010101010101
+	low := word & (0x7f * every)
+	fromA := low + (0x80-'A')*every    // bit 7 of each byte: not before A
+	afterZ := low + (0x80-'Z'-1)*every // after Z
+	return word | (fromA&^afterZ&^word&(0x80*every))>>2
 }
 
 // plainOPT is the OPT record of a query, as far as fast answers it.

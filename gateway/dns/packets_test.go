@@ -93,6 +93,17 @@ func wrongAnswer(packet, answer []byte) string {
 	return ""
 }
 
+func TestLower(t *testing.T) {
+	for b := range 256 {
+		word := lower(uint64(b) * 0x0101010101010101)
+		want := uint64(b)
+		if b >= 'A' && b <= 'Z' {
+			want += 'a' - 'A'
+		}
+		require.Equal(t, want*0x0101010101010101, word, "%#x", b)
+	}
+}
+
 func FuzzFastAndSlow(f *testing.F) {
 	for _, packet := range seeds(f) {
 		f.Add(packet)

@@ -44,9 +44,10 @@ func (s *schedule) at(turn uint64) (choice int, before uint64) {
 	if len(s.slots) == 1 {
 		return int(s.slots[0].choice), turn
 	}
-	round := uint64(len(s.slots))
-	now := s.slots[turn%round]
-	return int(now.choice), turn/round*s.turns[now.choice] + uint64(now.rank)
+	length := uint64(len(s.slots))
+	round := turn / length
+	now := s.slots[turn-round*length]
+	return int(now.choice), round*s.turns[now.choice] + uint64(now.rank)
 }
 
 // reduce makes the weights as small as they can be in the same ratio. Weights that sum to more than xds.Whole, which nobody should hand out,

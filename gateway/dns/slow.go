@@ -14,7 +14,7 @@ func (t *table) slow(query []byte, udp bool) []byte {
 	if query[2]&opcodeBits != 0 {
 		return refuse(query, dns.RcodeNotImplemented)
 	}
-	var key [maxName + 2]byte
+	var key nameKey
 	n := lowerName(&key, query)
 	var asked dns.Msg
 	if n == 0 || len(query) < headerLength+n+4 || asked.Unpack(query) != nil || !whole(query, &asked) {
