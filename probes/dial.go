@@ -37,28 +37,25 @@ func (d dialer) validate(preferred, source string) error {
 
 // dial connects to host and port, or to what address names instead of them.
 func (d dialer) dial(ctx context.Context, a *attempt, host string, port uint16, address string) (net.Conn, error) {
-	to := netip.AddrPortFrom(netip.Addr{}, port)
-	if address != "" {
-		ip, other, err := splitAddress(address)
-		if err != nil {
-			return nil, err
-		}
-		if to = netip.AddrPortFrom(ip, port); other != 0 {
-			to = netip.AddrPortFrom(ip, other)
-		}
+	var ip netip.Addr
+	var err error
+	if address == "" {
+		ip, err = d.resolve(ctx, a, host)
 	} else {
-		ip, err := d.resolve(ctx, a, host)
-		if err != nil {
-			return nil, err
+		var other uint16
+		if ip, other, err = splitAddress(address); other != 0 {
+			port = other
 		}
-		to = netip.AddrPortFrom(ip, port)
 	}
-	a.connecting(to.Addr())
+	if err != nil {
+		return nil, err
+	}
+	a.connecting(ip)
 	with := net.Dialer{KeepAlive: -1}
 	if d.source.IsValid() {
 		with.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.source, 0))
 	}
-	return with.DialContext(ctx, "tcp", to.String())
+	return with.DialContext(ctx, "tcp", netip.AddrPortFrom(ip, port).String())
 }
 
 func (d dialer) resolve(ctx context.Context, a *attempt, host string) (netip.Addr, error) {

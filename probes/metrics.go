@@ -131,27 +131,3 @@ func (f *flushed) point(w *watched, name string, counter, ended bool) pmetric.Nu
 	}
 	return p
 }
-
-// usedModules are the modules that targets name, ready to be opened.
-func (c *Config) usedModules() (map[string]*Module, error) {
-	names := []string{}
-	for _, t := range c.Targets {
-		names = append(names, t.Module)
-	}
-	if c.Machines.File != "" {
-		names = append(names, c.Machines.Module)
-		for name := range c.Modules { // machines may name any of them
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	used := map[string]*Module{}
-	for _, name := range slices.Compact(names) {
-		m, err := c.Module(name)
-		if err != nil {
-			return nil, err
-		}
-		used[name] = &m
-	}
-	return used, nil
-}

@@ -99,7 +99,7 @@ func idcOf(subject string) (string, error) {
 			return idc, nil
 		}
 	}
-	return "", fmt.Errorf("%q is none of machine/NAME, endpoint/IP:PORT, idc/NAME/entry, idc/NAME/mesh, dns/NAME; names have letters, digits, -, _ and .", subject)
+	return "", fmt.Errorf("%q is none of machine/NAME, endpoint/IP:PORT, idc/NAME/entry, idc/NAME/mesh, dns/NAME, with names of letters, digits and any of . _ -", subject)
 }
 
 func isName(s string) bool {
