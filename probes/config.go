@@ -50,10 +50,29 @@ func defaultModule(prober string) Module {
 	}
 }
 
-// Unmarshal starts from the defaults.
+// Unmarshal starts from the defaults. Settings of another kind are a mistake.
 func (m *Module) Unmarshal(conf *confmap.Conf) error {
 	*m = defaultModule("")
-	return conf.Unmarshal(m)
+	errs := []error{conf.Unmarshal(m)}
+	for _, kind := range slices.Sorted(maps.Keys(kinds())) {
+		if kind != m.Prober && conf.IsSet(kind) {
+			errs = append(errs, fmt.Errorf("%s: has settings of another kind than prober: %q: remove them", kind, m.Prober))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Marshal leaves out the settings of the other kinds.
+func (m Module) Marshal(conf *confmap.Conf) error {
+	if err := conf.Marshal(m); err != nil {
+		return err
+	}
+	for kind := range kinds() {
+		if kind != m.Prober {
+			conf.Delete(kind)
+		}
+	}
+	return nil
 }
 
 // Validate reports what is wrong with the module but for the settings of its kind, which have a Validate of their own.

@@ -80,6 +80,19 @@ modules:
 	require.Equal(t, "service1", c.Modules["grpc_plain"].GRPC.Service)
 }
 
+// What the command config prints of a module is what can be set.
+func TestModulesArePrinted(t *testing.T) {
+	conf := confmap.New()
+	require.NoError(t, conf.Marshal(loadText(t, `
+modules: {entry: {prober: http, http: {bearer_token: secret, fail_if_body_matches_regexp: [a.b], body_size_limit: 2KB}}}
+targets: [{module: entry, target: "http://a"}]`)))
+	require.Equal(t, "http", conf.Get("modules::entry::prober"))
+	require.False(t, conf.IsSet("modules::entry::tcp"))
+	require.Equal(t, []any{"a.b"}, conf.Get("modules::entry::http::fail_if_body_matches_regexp"))
+	require.Equal(t, "2048", conf.Get("modules::entry::http::body_size_limit"))
+	require.Equal(t, "[REDACTED]", conf.Get("modules::entry::http::bearer_token"))
+}
+
 func TestModuleNames(t *testing.T) {
 	c := loadText(t, `modules: {tcp: {prober: http}}`)
 	m, err := c.Module("grpc")
