@@ -84,6 +84,9 @@ func (m Module) Validate() error {
 	if m.Timeout < 10*time.Millisecond || m.Timeout > time.Minute {
 		errs = append(errs, fmt.Errorf("timeout: %v: use 10ms to 1m", m.Timeout))
 	}
+	if m.Prober == "dns" && m.DNS.QueryName == "" {
+		errs = append(errs, errors.New("dns::query_name: missing: the name to ask for"))
+	}
 	return errors.Join(errs...)
 }
 

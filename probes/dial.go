@@ -37,6 +37,11 @@ func (d dialer) validate(preferred, source string) error {
 
 // dial connects to host and port, or to what address names instead of them.
 func (d dialer) dial(ctx context.Context, a *attempt, host string, port uint16, address string) (net.Conn, error) {
+	return d.dialOver(ctx, "tcp", a, host, port, address)
+}
+
+// dialOver does so over tcp or udp.
+func (d dialer) dialOver(ctx context.Context, network string, a *attempt, host string, port uint16, address string) (net.Conn, error) {
 	var ip netip.Addr
 	var err error
 	if address == "" {
@@ -53,9 +58,12 @@ func (d dialer) dial(ctx context.Context, a *attempt, host string, port uint16, 
 	a.connecting(ip)
 	with := net.Dialer{KeepAlive: -1}
 	if d.source.IsValid() {
-		with.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.source, 0))
+		source := netip.AddrPortFrom(d.source, 0)
+		if with.LocalAddr = net.TCPAddrFromAddrPort(source); network == "udp" {
+			with.LocalAddr = net.UDPAddrFromAddrPort(source)
+		}
 	}
-	return with.DialContext(ctx, "tcp", netip.AddrPortFrom(ip, port).String())
+	return with.DialContext(ctx, network, netip.AddrPortFrom(ip, port).String())
 }
 
 func (d dialer) resolve(ctx context.Context, a *attempt, host string) (netip.Addr, error) {

@@ -52,7 +52,7 @@ func (r *probesReceiver) Start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return err
 	}
-	var around surroundings
+	around := surroundings{log: r.set.Logger}
 	for _, extension := range host.GetExtensions() {
 		if dns, ok := extension.(answerer); ok {
 			around.answers = dns.Answers
