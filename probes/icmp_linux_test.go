@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,6 +25,9 @@ func inOwnNetwork(t *testing.T, script string) bool {
 	if os.Getenv(networkEnv) == t.Name() {
 		out, err := exec.Command("sh", "-ec", script).CombinedOutput()
 		require.NoError(t, err, "%s", out)
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(out))); err == nil { // it left a process
+			t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+		}
 		return true
 	}
 	lacks := func(what string) {
@@ -37,7 +41,7 @@ func inOwnNetwork(t *testing.T, script string) bool {
 			lacks("needs " + tool + ": apt-get install iproute2 util-linux")
 		}
 	}
-	again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
 	again.Env = append(os.Environ(), networkEnv+"="+t.Name())
 	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	out, err := again.CombinedOutput()
@@ -154,13 +158,15 @@ func TestPingForbiddenHelp(t *testing.T) {
 
 // A router says that a network is not to be reached: that ends the probe, long before its timeout.
 func TestPingsHearRouters(t *testing.T) {
-	for _, groups := range []string{allowed, forbidden} {
+	f := func(t *testing.T, groups string) {
 		if !inOwnNetwork(t, groups+`
 			unshare -n sleep 30 >/dev/null 2>&1 & router=$!
-			until ip link add here type veth peer name there netns $router 2>/dev/null && nsenter -t $router -n ip link show there >/dev/null 2>&1; do ip link del here 2>/dev/null || true; sleep 0.1; done
+			while [ "$(readlink /proc/$router/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
+			ip link add here type veth peer name there netns $router
 			ip addr add 10.77.0.1/24 dev here; ip link set here up; ip route add 10.78.0.0/16 via 10.77.0.2
 			nsenter -t $router -n sh -ec 'ip addr add 10.77.0.2/24 dev there; ip link set there up
-				echo 1 > /proc/sys/net/ipv4/ip_forward; ip route add unreachable 10.78.0.0/16'`) {
+				echo 1 > /proc/sys/net/ipv4/ip_forward; ip route add unreachable 10.78.0.0/16'
+			echo $router`) {
 			return
 		}
 		module := defaultModule("icmp")
@@ -169,9 +175,9 @@ func TestPingsHearRouters(t *testing.T) {
 		require.NoError(t, result.Err)
 		require.Equal(t, "host unreachable", result.Reason)
 		require.Less(t, result.Took, 10*time.Second)
-		_ = exec.Command("ip", "link", "del", "here").Run()
-		_ = exec.Command("ip", "route", "flush", "10.78.0.0/16").Run()
 	}
+	t.Run("datagram", func(t *testing.T) { f(t, allowed) })
+	t.Run("raw", func(t *testing.T) { f(t, forbidden) })
 }
 
 // One pinger serves IPv4 and IPv6 at once, and ends with its context.
