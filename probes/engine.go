@@ -62,6 +62,9 @@ func newEngine(modules map[string]*Module, around surroundings, observers []obse
 		if err != nil {
 			return nil, err
 		}
+		if err := pinger.observe(t.meter); err != nil {
+			return nil, err
+		}
 		e.pinger = pinger
 	}
 	return e, nil

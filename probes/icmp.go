@@ -6,6 +6,9 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 )
 
 // ICMPModule has the settings of kind icmp.
@@ -59,12 +62,15 @@ func newPinger(modules map[string]*Module, report func([]outcome)) (*pinger, err
 	p := &pinger{}
 	var failures []error
 	for i := range p.families {
-		socket, err := openEcho(i == 1)
+		socket, roomy, err := openEcho(i == 1)
 		if err != nil {
 			failures = append(failures, err)
 			socket = noSocket{err}
 		}
 		p.families[i] = newPings(socket, modules, report)
+		if !roomy {
+			p.families[i].tick = crampedTick
+		}
 	}
 	if len(failures) == len(p.families) {
 		return nil, failures[0]
@@ -81,7 +87,7 @@ func (s noSocket) send(requests []echoRequest, failed func(echoRequest, error)) 
 	}
 }
 
-func (noSocket) receive(func(echoReply)) {}
+func (noSocket) receive(func(echoReply)) uint32 { return 0 }
 
 func (noSocket) Close() error { return nil }
 
@@ -112,18 +118,33 @@ func (p *pinger) run(ctx context.Context) {
 	all.Wait()
 }
 
-// ignored are the replies that were taken for nothing: late are those to requests already given up, and doubles; foreign are all others.
-func (p *pinger) ignored() (late, foreign int64) {
+// ignored are the replies that told nothing: late are those to requests already given up, and doubles; foreign those to nothing that was
+// sent; lost those that the kernel had no room for.
+func (p *pinger) ignored() (late, foreign, lost int64) {
 	for _, family := range p.families {
-		late, foreign = late+family.late.Load(), foreign+family.foreign.Load()
+		late, foreign, lost = late+family.late.Load(), foreign+family.foreign.Load(), lost+family.lost.Load()
 	}
-	return late, foreign
+	return late, foreign, lost
+}
+
+// observe registers the metric of what is ignored.
+func (p *pinger) observe(meter metric.Meter) error {
+	_, err := meter.Int64ObservableCounter("lockkeeper_probe_icmp_ignored_total",
+		metric.WithDescription("Replies to pings that told nothing, by reason: late, foreign, lost."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			late, foreign, lost := p.ignored()
+			o.Observe(late, metric.WithAttributes(attribute.String("reason", "late")))
+			o.Observe(foreign, metric.WithAttributes(attribute.String("reason", "foreign")))
+			o.Observe(lost, metric.WithAttributes(attribute.String("reason", "lost")))
+			return nil
+		}))
+	return err
 }
 
 // openICMP returns a prober for a single ping. The pings of a running gateway are the pinger's.
 func openICMP(module *Module, _ surroundings) (prober, error) {
 	return func(ctx context.Context, target *Target) Result {
-		socket, err := openEcho(pingAddress(target).Is6())
+		socket, _, err := openEcho(pingAddress(target).Is6())
 		if err != nil {
 			return Result{Err: err}
 		}

@@ -35,8 +35,9 @@ type echoReply struct {
 type echoSocket interface {
 	// send sends all. What could not be sent for a reason on this side is told to failed, and says nothing of the target.
 	send(requests []echoRequest, failed func(echoRequest, error))
-	// receive hands on all that has come by now, and does not wait. It may hand on what is not a reply to any of the requests.
-	receive(got func(echoReply))
+	// receive hands on all that has come by now, and does not wait. It may hand on what is not a reply to any of the requests. Lost is how
+	// much has come in all that the kernel had no room for.
+	receive(got func(echoReply)) (lost uint32)
 	Close() error
 }
 

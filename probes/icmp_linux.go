@@ -37,8 +37,8 @@ type linuxSocket struct {
 	unheard bool // the error queue may hold something
 }
 
-// openEcho opens the socket of a family.
-func openEcho(v6 bool) (echoSocket, error) {
+// openEcho opens the socket of a family. Roomy tells that the kernel granted a large buffer.
+func openEcho(v6 bool) (socket echoSocket, roomy bool, err error) {
 	domain, protocol := unix.AF_INET, unix.IPPROTO_ICMP
 	if v6 {
 		domain, protocol = unix.AF_INET6, unix.IPPROTO_ICMPV6
@@ -48,15 +48,16 @@ func openEcho(v6 bool) (echoSocket, error) {
 	var datagram, raw error
 	if s.fd, datagram = unix.Socket(domain, unix.SOCK_DGRAM|flags, protocol); datagram != nil {
 		if s.fd, raw = unix.Socket(domain, unix.SOCK_RAW|flags, protocol); raw != nil {
-			return nil, fmt.Errorf("no socket for pings: a datagram one needs the process's group in sysctl net.ipv4.ping_group_range (%w), a raw one CAP_NET_RAW (%w)", datagram, raw)
+			return nil, false, fmt.Errorf("no socket for pings: a datagram one needs the process's group in sysctl net.ipv4.ping_group_range (%w), a raw one CAP_NET_RAW (%w)", datagram, raw)
 		}
 		s.raw = true
 	}
 	if err := s.options(); err != nil {
-		return nil, errors.Join(fmt.Errorf("socket for pings: %w", err), s.Close())
+		return nil, false, errors.Join(fmt.Errorf("socket for pings: %w", err), s.Close())
 	}
 	s.out, s.in = messages(maxEchoData+echoHead, 0), messages(packetBytes, oobBytes)
-	return s, nil
+	granted, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	return s, err == nil && granted >= echoBuffer/4, nil
 }
 
 // messages are one batch.
@@ -151,7 +152,7 @@ func (s *linuxSocket) sendBatch(requests []echoRequest, failed func(echoRequest,
 	}
 }
 
-func (s *linuxSocket) receive(got func(echoReply)) {
+func (s *linuxSocket) receive(got func(echoReply)) (lost uint32) {
 	for range 1024 { // so that a flood stops nothing
 		n, err := s.batches.ReadBatch(s.in, unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EAGAIN) {
@@ -179,6 +180,19 @@ func (s *linuxSocket) receive(got func(echoReply)) {
 		s.unheard = false
 		s.receiveErrors(got)
 	}
+	return s.lost()
+}
+
+// lost asks for the kernel's count of what it dropped (SK_MEMINFO_DROPS of linux/sock_diag.h).
+func (s *linuxSocket) lost() uint32 {
+	const drops = 8
+	var counts [drops + 1]uint32
+	size := uint32(unsafe.Sizeof(counts))
+	if _, _, number := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(s.fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&counts)), uintptr(unsafe.Pointer(&size)), 0); number != 0 {
+		return 0
+	}
+	return counts[drops]
 }
 
 // receiveErrors hands on what the kernel knows from ICMP errors. Of a request that came back in one, the address is whom it was sent to.

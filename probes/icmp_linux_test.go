@@ -60,7 +60,7 @@ const (
 // The kernel lets everybody of some groups have a datagram socket.
 func TestPingOverADatagramSocket(t *testing.T) {
 	if inOwnNetwork(t, allowed) {
-		socket, err := openEcho(false)
+		socket, _, err := openEcho(false)
 		require.NoError(t, err)
 		require.False(t, socket.(*linuxSocket).raw)
 		require.NoError(t, socket.Close())
@@ -71,7 +71,7 @@ func TestPingOverADatagramSocket(t *testing.T) {
 // Else it takes a raw one.
 func TestPingOverARawSocket(t *testing.T) {
 	if inOwnNetwork(t, forbidden) {
-		socket, err := openEcho(false)
+		socket, _, err := openEcho(false)
 		require.NoError(t, err)
 		require.True(t, socket.(*linuxSocket).raw)
 		require.NoError(t, socket.Close())
@@ -105,9 +105,9 @@ func TestPingsHearNothingOfOthers(t *testing.T) {
 	if !inOwnNetwork(t, forbidden) {
 		return
 	}
-	one, err := openEcho(false)
+	one, _, err := openEcho(false)
 	require.NoError(t, err)
-	other, err := openEcho(false)
+	other, _, err := openEcho(false)
 	require.NoError(t, err)
 	to := pingAddress(&Target{Target: "127.0.0.1"})
 	one.send([]echoRequest{{echo: echo{nonce: 1}, to: to, size: 56}}, func(_ echoRequest, err error) { t.Error(err) })
@@ -122,6 +122,23 @@ func TestPingsHearNothingOfOthers(t *testing.T) {
 	other.receive(func(r echoReply) { t.Errorf("%+v", r) })
 	require.NoError(t, one.Close())
 	require.NoError(t, other.Close())
+}
+
+// The kernel tells of replies that it has no room for.
+func TestPingsKnowWhatIsLost(t *testing.T) {
+	if !inOwnNetwork(t, allowed) {
+		return
+	}
+	socket, _, err := openEcho(false)
+	require.NoError(t, err)
+	require.NoError(t, syscall.SetsockoptInt(socket.(*linuxSocket).fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096))
+	require.Zero(t, socket.receive(func(echoReply) {}))
+	to := pingAddress(&Target{Target: "127.0.0.1"})
+	for range 1000 {
+		socket.send([]echoRequest{{to: to, size: 56}}, func(_ echoRequest, err error) { t.Error(err) })
+	}
+	require.Eventually(t, func() bool { return socket.receive(func(echoReply) {}) > 500 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, socket.Close())
 }
 
 // Without both, the error says what to do.
@@ -214,6 +231,6 @@ func TestPinger(t *testing.T) {
 	}, 20*time.Second, 10*time.Millisecond)
 	cancel()
 	<-ended
-	_, foreign := p.ignored()
+	_, foreign, _ := p.ignored()
 	require.Zero(t, foreign)
 }

@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// pings sends to all targets of one address family and hears from them, in one goroutine, which looks every pingTick. The kernel notes
+// pings sends to all targets of one address family and hears from them, in one goroutine, which looks every tick. The kernel notes
 // when a reply came, so nothing is lost by looking that seldom, and nobody is woken for each of 10,000 replies a second.
 type pings struct {
 	socket  echoSocket
 	modules map[string]*Module
 	report  func([]outcome)
 	base    time.Time // all times below are since then, by the monotonic clock
+	tick    time.Duration
 	wheel   wheel
 
 	targets  []pinged // an echo's index is the place in it
@@ -30,7 +31,8 @@ type pings struct {
 	measured []Phase       // what its outcomes point to, and whoever they are reported to may keep
 	values   []Value
 
-	late, foreign atomic.Int64 // replies that were taken for nothing
+	deaf                time.Duration // when it was last found that the kernel lost replies
+	late, foreign, lost atomic.Int64  // replies that told nothing: see pinger
 
 	mu     sync.Mutex
 	wanted []*Target // of the last set
@@ -39,7 +41,7 @@ type pings struct {
 
 func newPings(socket echoSocket, modules map[string]*Module, report func([]outcome)) *pings {
 	return &pings{
-		socket: socket, modules: modules, report: report, base: time.Now(),
+		socket: socket, modules: modules, report: report, base: time.Now(), tick: pingTick, deaf: -1,
 		places: map[*Target]uint32{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -124,7 +126,7 @@ func (p *pings) remove(t *Target, index uint32) {
 
 // at lets an event be due at the first tick that is not before its time.
 func (p *pings) at(when time.Duration, e pingEvent) {
-	e.tick = int64((when + pingTick - 1) / pingTick)
+	e.tick = int64((when + p.tick - 1) / p.tick)
 	p.wheel.add(e)
 }
 
@@ -132,32 +134,39 @@ func (p *pings) at(when time.Duration, e pingEvent) {
 func (p *pings) pause() time.Duration {
 	now := time.Since(p.base)
 	tick, ok := p.wheel.next()
-	if soon := int64(now/pingTick) + 1; p.inFlight > 0 && (!ok || tick > soon) {
+	if soon := int64(now/p.tick) + 1; p.inFlight > 0 && (!ok || tick > soon) {
 		tick, ok = soon, true
 	}
 	if !ok {
 		return time.Hour
 	}
-	return max(time.Duration(tick)*pingTick-now, 0)
+	return max(time.Duration(tick)*p.tick-now, 0)
 }
 
 // turn hears what came, before it gives up what is due and sends what is due.
 func (p *pings) turn() {
 	p.outcomes, p.measured, p.values = p.outcomes[:0], nil, nil
 	now := time.Since(p.base)
-	p.socket.receive(p.got)
-	p.wheel.take(int64(now/pingTick), func(e pingEvent) {
+	p.receive()
+	p.wheel.take(int64(now/p.tick), func(e pingEvent) {
 		if t := &p.targets[e.index]; t.life != e.life {
 			return
 		} else if e.nonce == 0 {
 			p.due(t, e.index, now)
 		} else if i := t.find(e.nonce); i >= 0 {
-			p.fail(t, e.index, i, noReply(t.timeout))
+			p.expire(t, e.index, i)
 		}
 	})
 	p.send()
 	if len(p.outcomes) > 0 {
 		p.report(p.outcomes)
+	}
+}
+
+// receive hears what came. Of what the kernel lost nobody knows whom it came from: whoever has not replied by then may have.
+func (p *pings) receive() {
+	if lost := int64(p.socket.receive(p.got)); lost != p.lost.Swap(lost) {
+		p.deaf = time.Since(p.base)
 	}
 }
 
@@ -195,7 +204,7 @@ func (p *pings) send() {
 		done += len(some)
 		p.socket.send(some, p.unsent)
 		if done < len(p.requests) {
-			p.socket.receive(p.got) // which may want more
+			p.receive() // which may want more
 		}
 	}
 	p.requests, p.again = p.requests[:0], p.again[:0]
@@ -229,7 +238,7 @@ func (p *pings) got(r echoReply) {
 	case i < 0: // given up before, doubled, or never sent
 		p.late.Add(1)
 	case r.reason != "":
-		p.fail(t, r.index, i, r.reason)
+		p.fail(t, r.index, i, r.reason, false)
 	default:
 		p.succeed(t, r, i)
 	}
@@ -242,7 +251,7 @@ func (p *pings) succeed(t *pinged, r echoReply, i int) {
 		took = kernel
 	}
 	if took > t.timeout {
-		p.fail(t, r.index, i, noReply(t.timeout))
+		p.expire(t, r.index, i)
 		return
 	}
 	t.failing = false
@@ -256,19 +265,24 @@ func (p *pings) succeed(t *pinged, r echoReply, i int) {
 	p.end(t, i, outcome{Result: Result{OK: true, Took: took, Phases: p.measured[first:], Values: p.values[value:]}})
 }
 
+// expire ends a probe whose time is over. It means nothing where this process was held up, or where the kernel lost what may have been the
+// reply.
+func (p *pings) expire(t *pinged, index uint32, i int) {
+	f := t.flights[i]
+	p.fail(t, index, i, noReply(t.timeout), tardy(time.Since(p.base)-f.sent, t.timeout) || f.sent <= p.deaf)
+}
+
 // fail ends a probe that failed. After the first in a row another follows at once, unless the next is about to come or under way, so that
 // a single loss is over soon.
-func (p *pings) fail(t *pinged, index uint32, i int, reason string) {
-	f := t.flights[i]
-	took := time.Since(p.base) - f.sent
-	late := tardy(took, t.timeout)
-	p.end(t, i, outcome{late: late, Result: Result{Reason: reason, Took: took}})
+func (p *pings) fail(t *pinged, index uint32, i int, reason string, late bool) {
+	now := time.Since(p.base)
+	p.end(t, i, outcome{late: late, Result: Result{Reason: reason, Took: now - t.flights[i].sent}})
 	if late {
 		return
 	}
 	first := !t.failing
 	t.failing = true
-	if first && len(t.flights) == 0 && t.next-f.sent-took > t.target.Interval/4 {
+	if first && len(t.flights) == 0 && t.next-now > t.target.Interval/4 {
 		p.want(t, index, true)
 	}
 }

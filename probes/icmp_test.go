@@ -18,6 +18,7 @@ type kernel struct {
 	failure error // of sending
 	sent    []echoRequest
 	replies []echoReply
+	lost    uint32
 	stall   time.Duration // once, before anything is received
 }
 
@@ -38,13 +39,14 @@ func answer(r echoRequest) echoReply {
 	return echoReply{echo: r.echo, from: r.to, at: time.Now().Add(time.Millisecond).UnixNano(), hopLimit: 60}
 }
 
-func (k *kernel) receive(got func(echoReply)) {
+func (k *kernel) receive(got func(echoReply)) uint32 {
 	time.Sleep(k.stall)
 	k.stall = 0
 	for _, r := range k.replies {
 		got(r)
 	}
 	k.replies = nil
+	return k.lost
 }
 
 func (*kernel) Close() error { return nil }
@@ -106,7 +108,7 @@ func TestPingsGoOnAtTheirInterval(t *testing.T) {
 func TestPingsLookAgainAfterTheFirstFailure(t *testing.T) {
 	pinging(t, func(k *kernel, p *fakePings, target *Target, heard *[]outcome) {
 		p.pass(2 * time.Second)
-		k.silent, *heard = true, nil
+		k.silent, k.replies, *heard = true, nil, nil
 		p.pass(5500*time.Millisecond + 2*pingTick)
 		require.InDelta(t, 6, len(*heard), 1)
 		again := 0
@@ -225,6 +227,20 @@ func TestPingsAfterAPause(t *testing.T) {
 		require.Len(t, *heard, 1)
 		require.True(t, (*heard)[0].OK)
 		require.Equal(t, time.Millisecond, (*heard)[0].Took)
+	})
+}
+
+// Where the kernel lost replies, nobody knows whose they were.
+func TestPingsWhenRepliesAreLost(t *testing.T) {
+	pinging(t, func(k *kernel, p *fakePings, target *Target, heard *[]outcome) {
+		k.silent = true
+		p.passSent(k)
+		k.lost = 7
+		p.pass(time.Second)
+		require.True(t, (*heard)[0].late)
+		require.EqualValues(t, 7, p.lost.Load())
+		p.pass(time.Second)
+		require.False(t, (*heard)[1].late)
 	})
 }
 

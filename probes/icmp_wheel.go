@@ -3,8 +3,11 @@ package probes
 import "time"
 
 const (
-	pingTick   = 20 * time.Millisecond
-	wheelSlots = 256 // about 5 s; what is due later stays in its slot for another round
+	// pingTick is how often it is looked for replies, and how closely the times of requests are kept: each look costs as much as many
+	// pings. A buffer of the size that Linux gives by default would be full by then, with thousands of targets.
+	pingTick    = 20 * time.Millisecond
+	crampedTick = 5 * time.Millisecond
+	wheelSlots  = 256 // about 5 s; what is due later stays in its slot for another round
 )
 
 // pingEvent is something to be done for a target: to send its next request, or to give one up.

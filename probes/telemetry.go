@@ -10,12 +10,13 @@ import (
 
 // telemetry counts what became of no result; README.md lists it.
 type telemetry struct {
+	meter                      metric.Meter
 	discarded, errors, dropped metric.Int64Counter
 }
 
 func newTelemetry(provider metric.MeterProvider) (*telemetry, error) {
 	meter := provider.Meter("github.com/lockkeeper/lockkeeper/probes")
-	t := &telemetry{}
+	t := &telemetry{meter: meter}
 	var errs [3]error
 	t.discarded, errs[0] = meter.Int64Counter("lockkeeper_probe_discarded_total",
 		metric.WithDescription("Failed probes that were no evidence, as this process itself was held up, by reason."))
