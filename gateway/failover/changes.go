@@ -65,15 +65,23 @@ func (c *changes) verdict(subject string, was, is Verdict, before, after Decisio
 	}
 	switch {
 	case is.Out && !was.Out:
-		c.add(Event{Kind: "ejected", Subject: subject, What: "taken out" + how(subject, after), Why: is.cause(after.Serving.Out[subject].Why), Expires: after.Release[subject]})
+		c.add(Event{Kind: "ejected", Subject: subject, What: "taken out" + how(subject, after), Why: is.cause(outWhy(subject, after)), Expires: after.Release[subject]})
 	case was.Out && !is.Out:
-		c.add(Event{Kind: "returned", Subject: subject, What: "put back", Why: is.cause(is.Blocked), Undoes: was.cause(before.Serving.Out[subject].Why)})
+		c.add(Event{Kind: "returned", Subject: subject, What: "put back", Why: is.cause(is.Blocked), Undoes: was.cause(outWhy(subject, before))})
 	case is.Out && before.Serving.Out[subject].Drain != after.Serving.Out[subject].Drain:
 		c.add(Event{Kind: "ejected", Subject: subject, What: "taken out otherwise" + how(subject, after), Why: is.cause("")})
 	}
 	if is.Blocked != "" && reason(is.Blocked) != reason(was.Blocked) && !strings.HasPrefix(is.Blocked, "freeze") { // that has a line of its own
 		c.add(Event{Kind: "verdict", Subject: subject, What: "not taken out", Why: is.Blocked})
 	}
+}
+
+// outWhy is why a subject is out, as it is served.
+func outWhy(subject string, d Decision) string {
+	if idc, _, ok := splitIDC(subject); ok {
+		return d.Serving.IDCs[idc].Why
+	}
+	return d.Serving.Out[subject].Why
 }
 
 // reason is what kind of obstacle it is, without its numbers.

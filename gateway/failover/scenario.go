@@ -43,7 +43,7 @@ func RunScenario(ctx context.Context, r io.Reader, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	p := newPlay(s, w)
+	p := newDrill(s, w)
 	if err := p.run(ctx); err != nil {
 		return err
 	}

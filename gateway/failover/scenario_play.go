@@ -17,8 +17,8 @@ import (
 	"github.com/lockkeeper/lockkeeper/probes"
 )
 
-// play is a scenario that is being played. Its clock starts at midnight, so that the time of day is the time since the start.
-type play struct {
+// drill is a scenario that is being played. Its clock starts at midnight, so that the time of day is the time since the start.
+type drill struct {
 	scenario *scenario
 	out      io.Writer
 	random   *rand.Rand
@@ -83,8 +83,8 @@ func (h *happenings) Pop() any {
 	return last
 }
 
-func newPlay(s *scenario, w io.Writer) *play {
-	p := &play{
+func newDrill(s *scenario, w io.Writer) *drill {
+	p := &drill{
 		scenario: s, out: w, random: rand.New(rand.NewPCG(s.Seed, 7)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		judges: map[string]*Judge{}, said: map[[2]string]Opinion{}, clusters: maps.Clone(s.Clusters),
 	}
@@ -116,13 +116,13 @@ func newPlay(s *scenario, w io.Writer) *play {
 }
 
 // after puts something on the list.
-func (p *play) after(wait time.Duration, class int, do func()) {
+func (p *drill) after(wait time.Duration, class int, do func()) {
 	p.seq++
 	heap.Push(&p.queue, happening{p.now.Add(wait), class, p.seq, do})
 }
 
 // run plays to the end.
-func (p *play) run(ctx context.Context) error {
+func (p *drill) run(ctx context.Context) error {
 	end := p.now.Add(time.Duration(p.scenario.For))
 	p.printf("-- %s\n", cmp.Or(strings.TrimSpace(p.scenario.About), "a scenario"))
 	p.decide()
@@ -153,10 +153,10 @@ func maxTime(a, b time.Time) time.Time {
 }
 
 // wall is what the clock shows.
-func (p *play) wall() time.Time { return p.now.Add(p.jumped) }
+func (p *drill) wall() time.Time { return p.now.Add(p.jumped) }
 
 // fire makes a probe; a regular one is followed by the next.
-func (p *play) fire(one *prober, regular bool) {
+func (p *drill) fire(one *prober, regular bool) {
 	if regular {
 		p.after(time.Duration(one.Interval), 0, func() { p.fire(one, true) })
 	}
@@ -212,7 +212,7 @@ func (f *fault) hits(one *prober, now time.Time) bool {
 }
 
 // observe hands a result to the site's judge; the first failure is probed again at once.
-func (p *play) observe(one *prober, e probes.Evidence) {
+func (p *drill) observe(one *prober, e probes.Evidence) {
 	if again := one.ok && !e.OK; again {
 		p.after(0, 0, func() { p.fire(one, false) })
 	}
@@ -230,7 +230,7 @@ func (p *play) observe(one *prober, e probes.Evidence) {
 }
 
 // decide decides, and tells what has changed.
-func (p *play) decide() {
+func (p *drill) decide() {
 	in := Input{Now: p.wall(), Holds: p.holds, Shift: p.shift, Clusters: p.clusters, Before: p.decision}
 	for _, site := range slices.Sorted(maps.Keys(p.judges)) {
 		in.Opinions = append(in.Opinions, p.judges[site].Opinions(in.Now)...)
@@ -258,7 +258,7 @@ func (p *play) decide() {
 }
 
 // restart is a gateway that starts anew.
-func (p *play) restart(state string) {
+func (p *drill) restart(state string) {
 	clear(p.judges)
 	if state == "lost" {
 		p.decision, p.holds, p.shift = Decision{}, nil, Shift{}

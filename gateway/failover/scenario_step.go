@@ -11,7 +11,7 @@ import (
 )
 
 // step does what is due on the time line.
-func (p *play) step(t step) {
+func (p *drill) step(t step) {
 	switch {
 	case t.fault() != nil:
 		patterns, _ := expandAll(t.fault()) // checked
@@ -53,7 +53,7 @@ func (p *play) step(t step) {
 	p.decide()
 }
 
-func (p *play) say(s said) {
+func (p *drill) say(s said) {
 	o := Opinion{Subject: s.Subject, IDC: s.IDC, Site: s.Site, Health: Health(s.Health), Since: p.wall(), Why: s.Why, Callers: s.Callers}
 	if s.Health == "unknown" {
 		o.Health = Unknown
@@ -106,7 +106,7 @@ func (t *step) faultText() string {
 }
 
 // tell writes a line of what happens.
-func (p *play) tell(e Event) {
+func (p *drill) tell(e Event) {
 	if e.Kind == "ejected" || e.Kind == "returned" || e.Kind == "weights" {
 		p.loud = true
 	}
@@ -124,22 +124,22 @@ func (p *play) tell(e Event) {
 }
 
 // note writes a line of what is done to it.
-func (p *play) note(text string) { p.printf("%s  > %s\n", p.clock(), text) }
+func (p *drill) note(text string) { p.printf("%s  > %s\n", p.clock(), text) }
 
 // clock is the time since the start, in which the clock's jumps have no part.
-func (p *play) clock() string {
+func (p *drill) clock() string {
 	since := p.now.Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)).Milliseconds()
 	return fmt.Sprintf("%02d:%02d:%02d.%03d", since/3_600_000, since/60_000%60, since/1000%60, since%1000)
 }
 
-func (p *play) printf(format string, args ...any) {
+func (p *drill) printf(format string, args ...any) {
 	if _, err := fmt.Fprintf(p.out, format, args...); err != nil && len(p.broken) == 0 {
 		p.broken = append(p.broken, err)
 	}
 }
 
 // expect holds the decision against what must be so.
-func (p *play) expect(t step) {
+func (p *drill) expect(t step) {
 	wrong := p.wrong(t.Expect)
 	p.loud = false
 	if len(wrong) == 0 {
@@ -152,7 +152,7 @@ func (p *play) expect(t step) {
 	p.failed = append(p.failed, fmt.Errorf("at %v: %s", t.At, strings.Join(wrong, "; ")))
 }
 
-func (p *play) wrong(e *scenarioExpection) (wrong []string) {
+func (p *drill) wrong(e *scenarioExpection) (wrong []string) {
 	f := func(what string, want, got any) {
 		wrong = append(wrong, fmt.Sprintf("%s must be %v, is %v", what, want, got))
 	}

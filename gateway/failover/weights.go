@@ -63,6 +63,11 @@ func (d *decider) shares(names []string, scope string, shift map[string]uint32, 
 		all = append(all, s)
 	}
 	ask(all)
+	for i := range all {
+		if s := &all[i]; !s.held && s.asked > s.wanted {
+			s.why += ", and what people hold out elsewhere"
+		}
+	}
 	return all, act && d.move(all, scope)
 }
 
@@ -235,6 +240,9 @@ func (s *share) explain(scope string) {
 	case s.weight == s.asked:
 	case s.down && s.item.bad():
 		s.why = fmt.Sprintf("%s %s is %s", s.name, scope, s.item.cause(""))
+		if s.weight > 0 {
+			s.why += "; the others can carry no more"
+		}
 	case s.down:
 		s.why = fmt.Sprintf("%s %s was down, and is not clean for long enough yet", s.name, scope)
 	case s.weight < s.asked:
