@@ -126,13 +126,12 @@ func (d *decider) back() {
 				d.wake(item.Hold)
 				continue
 			}
-			item.Hold = time.Time{}
 		default:
 			if !d.release(item) {
 				continue
 			}
 		}
-		item.Down, item.Provisional = false, false
+		d.up(item)
 		if item.kind == kindIDC {
 			d.out.Returned[item.subject] = d.in.Now
 			d.returning(item)
@@ -172,9 +171,16 @@ func (d *decider) falls(subject string) int {
 	return len(recent)
 }
 
+// up ends that the verdicts have an item out.
+func (d *decider) up(item *item) {
+	item.Down, item.Provisional, item.Hold = false, false, time.Time{}
+	delete(d.out.Release, item.subject)
+}
+
 // down takes an item out.
 func (d *decider) down(item *item) {
 	item.Down = true
+	delete(d.out.Returned, item.subject)
 	if falls := append(d.out.Falls[item.subject], d.in.Now); len(falls) <= 8 {
 		d.out.Falls[item.subject] = falls
 	} else {

@@ -35,7 +35,7 @@ func (d *decider) hold() {
 			continue
 		}
 		if item.held = true; !item.hold.out() {
-			item.Down = false
+			d.up(item)
 			continue
 		}
 		held = append(held, item)
@@ -51,7 +51,8 @@ func (d *decider) hold() {
 		for _, n := range d.of[d.index[item.subject]] {
 			c := &d.clusters[n]
 			if !d.left(c) || !item.hold.Hard && d.healthyIn(c) == 0 {
-				item.taken, item.Down, item.Blocked = false, false, "hold yields: it is the last one of "+c.name
+				d.up(item)
+				item.taken, item.Blocked = false, "hold yields: it is the last one of "+c.name
 				d.alarm("last_one", item.subject+": "+item.Blocked)
 				break
 			}

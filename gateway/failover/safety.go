@@ -205,7 +205,8 @@ func (d *decider) neverNothing() {
 		}
 		for _, m := range c.members {
 			if item := &d.items[m]; !item.held {
-				item.Down, item.Blocked = false, "all of "+c.name+" would be out"
+				d.up(item)
+				item.Blocked = "all of " + c.name + " would be out"
 			}
 		}
 		d.alarm("last_one", c.name+": all would be out")
