@@ -37,6 +37,7 @@ type failover struct {
 	metrics *metrics
 	inbox   *inbox
 	board   *board
+	disk    disk
 
 	events  *events
 	keeper  *keeper
@@ -56,7 +57,7 @@ func newFailover(cfg *Config, set component.TelemetrySettings) (*failover, error
 	if err != nil {
 		return nil, err
 	}
-	f := &failover{cfg: cfg, rules: rules, log: set.Logger, inbox: newInbox(), board: newBoard(), readers: newReaders()}
+	f := &failover{cfg: cfg, rules: rules, log: set.Logger, inbox: newInbox(), board: newBoard(), readers: newReaders(), disk: disk{writeWhole, appendAudit}}
 	f.began, f.cancel = context.WithCancel(context.Background())
 	f.metrics, err = newMetrics(set.MeterProvider, f.board)
 	return f, err
@@ -75,7 +76,7 @@ func (f *failover) Start(_ context.Context, host component.Host) error {
 	}
 	past, problem := loadState(f.cfg.DataDirectory, now)
 	f.events = newEvents(readAudit(f.cfg.DataDirectory))
-	f.keeper = newKeeper(f.cfg.DataDirectory, f.log, f.metrics)
+	f.keeper = newKeeper(f.disk, f.cfg.DataDirectory, f.log, f.metrics)
 	f.loop = &loop{
 		rules: f.rules, log: f.log, metrics: f.metrics, inbox: f.inbox, commands: make(chan command), done: make(chan struct{}),
 		board: f.board, events: f.events, keeper: f.keeper, judge: NewJudge(f.rules, ""), share: &Share{},

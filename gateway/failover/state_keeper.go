@@ -23,11 +23,10 @@ const (
 // keeper brings the state and the audit to the disk, and the audit to the log, in a goroutine of its own: a disk that is full or hangs delays
 // no decision.
 type keeper struct {
+	disk
 	directory string
 	log       *zap.Logger
 	metrics   *metrics
-	write     func(path string, data []byte) error       // writeWhole
-	append    func(directory string, lines []byte) error // appendAudit
 
 	mu      sync.Mutex
 	next    *state        // the newest, which is not on disk
@@ -43,9 +42,15 @@ type keeper struct {
 	done    chan struct{} // closed when nothing is written any more
 }
 
-func newKeeper(directory string, log *zap.Logger, m *metrics) *keeper {
+// disk is what the keeper needs of one.
+type disk struct {
+	write  func(path string, data []byte) error       // replaces a file, whole
+	append func(directory string, lines []byte) error // to the audit
+}
+
+func newKeeper(d disk, directory string, log *zap.Logger, m *metrics) *keeper {
 	return &keeper{
-		directory: directory, log: log, metrics: m, write: writeWhole, append: appendAudit, aside: putAside(directory),
+		disk: d, directory: directory, log: log, metrics: m, aside: putAside(directory),
 		tried: make(chan struct{}), wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
