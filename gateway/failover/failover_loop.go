@@ -165,7 +165,9 @@ func (l *loop) decide(now time.Time) {
 		at: now, decision: after, opinions: opinions, holds: l.holds, asked: l.plan.Shift(now), active: l.plan.Shift(now).ID != "", alarms: l.alarms,
 		aborted: l.aborted,
 	})
-	l.note(Changes(before, after))
+	if before.Serving.Version > 0 { // else it begins
+		l.note(Changes(before, after))
+	}
 	l.events.add(l.happened)
 	served := after.Serving.Version != before.Serving.Version
 	if l.dirty || served || len(l.happened) > 0 {
@@ -255,5 +257,6 @@ func (l *loop) knows(subject string) error {
 	if slices.Contains(known, subject) {
 		return nil
 	}
-	return unknownSubject(subject, known)
+	slices.Sort(known)
+	return unknownSubject(subject, slices.Compact(known))
 }

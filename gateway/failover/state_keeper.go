@@ -183,9 +183,11 @@ func (k *keeper) report(problem error) {
 // tell writes events into the log.
 func (k *keeper) tell(happened []Event) {
 	for _, e := range happened {
-		fields := []zap.Field{zap.String("subject", e.Subject), zap.String("what", e.What), zap.String("why", e.Why)}
-		if e.Who != "" {
-			fields = append(fields, zap.String("who", e.Who))
+		var fields []zap.Field
+		for _, f := range [][2]string{{"subject", e.Subject}, {"what", e.What}, {"why", e.Why}, {"who", e.Who}, {"undoes", e.Undoes}} {
+			if f[1] != "" {
+				fields = append(fields, zap.String(f[0], f[1]))
+			}
 		}
 		if e.Kind == "verdict" {
 			k.log.Info("failover: "+e.Kind, fields...)
