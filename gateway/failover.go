@@ -28,10 +28,10 @@ func newFailoverCommand() *cobra.Command {
   lockkeeper failover eject idc/idc1/entry --for 30m --why "flood in the basement"`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return errors.New("say what to do: lockkeeper failover list, hold, eject, restore or release")
+			return errors.New("say what to do: lockkeeper failover list, events, hold, eject, restore or release")
 		},
 	}
-	cmd.AddCommand(newFailoverListCommand(), newReleaseCommand(),
+	cmd.AddCommand(newFailoverListCommand(), newFailoverEventsCommand(), newReleaseCommand(),
 		newHoldCommand("hold", "hold", "Keep a subject as it is, whatever is observed of it"),
 		newHoldCommand("eject", "eject", "Take a subject out, whatever is observed of it"),
 		newHoldCommand("restore", "restore", "Put a subject back and hold it healthy, whatever is observed of it"))

@@ -100,11 +100,13 @@ func (l *loop) run(ctx context.Context) {
 		case c := <-l.commands:
 			now := time.Now()
 			err := c.do(now)
-			if c.change && err == nil {
-				l.dirty = true
-				l.decide(now)
+			if !c.change || err != nil {
+				c.done <- err
+				continue // nor does it put off what time does
 			}
-			c.done <- err
+			l.dirty = true
+			l.decide(now)
+			c.done <- nil
 		case <-timer.C:
 			l.decide(time.Now())
 		}

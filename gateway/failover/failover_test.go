@@ -224,3 +224,38 @@ func TestStartFails(t *testing.T) {
 	require.ErrorContains(t, f.Start(t.Context(), testHost{}), "failover: data_directory: ")
 	require.NoError(t, f.Shutdown(t.Context()))
 }
+
+// Who reads all the time puts nothing off: silence is noticed, and holds end.
+func TestReadersPutNothingOff(t *testing.T) {
+	inBubble(t, func(t *testing.T, directory string) {
+		g := launch(t, acting(directory))
+		defer g.stop()
+		g.see(5, entry1, entry2, "machine/a")
+		g.get(t, "POST", "/api/v1/failover/hold", `{"subject":"machine/a","action":"hold","for":"3s"}`, &changed{})
+		for range 60 {
+			g.get(t, "GET", "/api/v1/failover/shift", "", &struct{}{})
+			time.Sleep(100 * time.Millisecond)
+		}
+		synctest.Wait()
+		v, _ := g.board.get()
+		require.Empty(t, v.holds)
+		require.Equal(t, Unknown, v.decision.Verdict[entry1].Health)
+		require.Less(t, time.Since(v.at), lookEvery+time.Millisecond)
+	})
+}
+
+// Evidence whose clock is wrong by a year moves nothing, and stops nothing.
+func TestEvidenceOfAnotherTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, directory string) {
+		g := launch(t, acting(directory))
+		defer g.stop()
+		g.see(10, entry1, entry2)
+		for _, wrong := range []time.Duration{-365 * 24 * time.Hour, 365 * 24 * time.Hour} {
+			for range 20 {
+				g.Observe([]probes.Evidence{{Subject: entry1, IDC: "idc1", Probe: "other", At: time.Now().Round(0).Add(wrong), Next: time.Second}})
+				g.see(1, entry1, entry2)
+			}
+		}
+		require.Equal(t, map[string]uint32{"idc1": 5000, "idc2": 5000}, g.entry())
+	})
+}
