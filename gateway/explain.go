@@ -22,37 +22,51 @@ type explained struct {
 }
 
 func newExplainCommand() *cobra.Command {
-	var output string
+	var gateway remote
+	var format output
 	cmd := &cobra.Command{
-		Use:   "explain [FLAGS | DETAILS]…",
-		Short: "Say what Envoy's response flags and response code details mean, and what to check",
+		Use:   "explain [FLAGS | DETAILS | NAME]…",
+		Short: "Say what Envoy's response flags mean, or why a DNS name is answered as it is",
 		Long: `Say what Envoy's response flags mean, what usually causes them, and what to check. Their order and case do not matter;
-"-" is the entry without flags. Values of response_code_details are explained, too. Without arguments: all flags, a line each.`,
+"-" is the entry without flags. Values of response_code_details are explained, too. Without arguments: all flags, a line each.
+
+Of a DNS name (a word with a dot) a running gateway says how its dns extension answers, and why.`,
 		Example: `  lockkeeper explain UF,URX
   lockkeeper explain - 'upstream_reset_before_response_started{connection_timeout}'
-  lockkeeper explain -o json uo`,
+  lockkeeper explain -o json uo
+  lockkeeper explain api.gslb.example.com --url http://gateway.test:7070`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return fmt.Errorf("--output %q: must be text or json", output)
-			}
-			answer, err := explain(args)
+			asJSON, err := format.json()
 			if err != nil {
 				return err
 			}
-			if output == "json" {
-				out := json.NewEncoder(cmd.OutOrStdout())
-				out.SetEscapeHTML(false)
-				out.SetIndent("", "  ")
-				return failed(out.Encode(answer))
+			if len(args) > 0 && !slices.ContainsFunc(args, func(word string) bool { return !isDNSName(word) }) {
+				return failed(explainNames(cmd.Context(), &gateway, args, asJSON, cmd.OutOrStdout()))
 			}
-			if len(args) == 0 {
-				return failed(writeFlags(cmd.OutOrStdout(), answer.Flags))
-			}
-			return failed(answer.write(cmd.OutOrStdout()))
+			return explainFlags(args, asJSON, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "`FORMAT`: text or json")
+	format.addFlags(cmd)
+	gateway.addFlags(cmd)
 	return cmd
+}
+
+// explainFlags explains flags and values of response_code_details.
+func explainFlags(args []string, asJSON bool, w io.Writer) error {
+	answer, err := explain(args)
+	if err != nil {
+		return err
+	}
+	switch {
+	case asJSON:
+		out := json.NewEncoder(w)
+		out.SetEscapeHTML(false)
+		out.SetIndent("", "  ")
+		return failed(out.Encode(answer))
+	case len(args) == 0:
+		return failed(writeFlags(w, answer.Flags))
+	}
+	return failed(answer.write(w))
 }
 
 // failed marks an error of a command that was called rightly.

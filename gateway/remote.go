@@ -116,6 +116,8 @@ func (g *remote) refusal(response *http.Response, path string) error {
 	switch {
 	case strings.HasPrefix(path, "/api/v1/plugins"):
 		part = "extension plugins"
+	case strings.HasPrefix(path, "/api/v1/dns"):
+		part = "extension dns"
 	case strings.HasPrefix(path, "/api/v1/failover"), path == "/api/v1/serving", path == "/api/v1/events":
 		part = "extension failover"
 	}
