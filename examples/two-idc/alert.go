@@ -125,8 +125,12 @@ func over(got []message) error {
 
 // startAlerting starts a demo whose gateway evaluates the shipped rules and tells the inbox. Close it even after an error.
 func startAlerting(ctx context.Context, o options, name string, b *inbox) (context.Context, *demo, error) {
+	return start(ctx, o, alerting(o, name, b))
+}
+
+func alerting(o options, name string, b *inbox) setting {
 	directory := filepath.Join(o.out, name)
-	return start(ctx, o, setting{
+	return setting{
 		name: name, identity: tagged,
 		prepare: func(directory string) error { return prepareAlerting(directory, o.gateway) },
 		args:    []string{"--config", filepath.Join(directory, "lockkeeper.yaml")},
@@ -134,7 +138,7 @@ func startAlerting(ctx context.Context, o options, name string, b *inbox) (conte
 			"DEMO_DIRECTORY=" + directory, "DEMO_RULES=" + o.rules, "DEMO_SECRET=" + inboxSecret,
 			"DEMO_WEB=" + b.web.Addr().String(), "DEMO_MAIL=" + b.mail.Addr().String(),
 		},
-	})
+	}
 }
 
 // prepareAlerting writes the configurations, and makes a directory of plugins from which one can be taken away.

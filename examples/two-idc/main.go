@@ -51,6 +51,8 @@ func run(args []string) error {
 		return alertScene(ctx, o)
 	case o.scene == "outage":
 		return outageScene(ctx, o)
+	case o.scene == "idc":
+		return idcScene(ctx, o)
 	case !o.once:
 		return live(ctx, o)
 	}
@@ -67,7 +69,7 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.envoy, "envoy", ".cache/venv/bin/envoy", "Envoy's `binary`")
 	flags.StringVar(&o.out, "out", ".cache/demo", "`directory` for data, logs and result.json")
 	flags.BoolVar(&o.once, "once", false, "send a fixed scene for each identity, compare the counts, exit 0 or 1")
-	flags.StringVar(&o.scene, "scene", "", "another `scene`, exit 0 or 1: alert (flags make the rules' alerts fire, until they are over) or outage (the storage is away)")
+	flags.StringVar(&o.scene, "scene", "", "another `scene`, exit 0 or 1: alert (flags make the rules' alerts fire, until they are over), outage (the storage is away) or idc (a data centre dies, and DNS answers the other)")
 	flags.StringVar(&o.rules, "rules", "deploy/rules", "`directory` of the rules for these")
 	flags.StringVar((*string)(&o.identity), "identity", string(tagged), "who says who is at both ends: tagged (custom tags, filter state) or istio (peer Structs only)")
 	flags.Usage = func() {
@@ -80,8 +82,8 @@ func parse(args []string) (o options, err error) {
 	if o.identity != tagged && o.identity != istio {
 		return o, fmt.Errorf("--identity %q: tagged or istio", o.identity)
 	}
-	if !slices.Contains([]string{"", "alert", "outage"}, o.scene) {
-		return o, fmt.Errorf("--scene %q: alert or outage", o.scene)
+	if !slices.Contains([]string{"", "alert", "outage", "idc"}, o.scene) {
+		return o, fmt.Errorf("--scene %q: alert, outage or idc", o.scene)
 	}
 	for _, binary := range []*string{&o.gateway, &o.envoy} {
 		if _, err := os.Stat(*binary); err != nil {

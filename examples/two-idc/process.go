@@ -21,6 +21,7 @@ type processes struct {
 
 type process struct {
 	name     string
+	log      string
 	command  *exec.Cmd
 	done     chan struct{}
 	err      error // how it ended, once done
@@ -29,17 +30,22 @@ type process struct {
 
 // start runs a program with its output in the file log.
 func (ps *processes) start(name, log string, env []string, program string, args ...string) error {
-	out, err := os.Create(log)
+	p := &process{name: name, log: log, command: exec.Command(program, args...)}
+	p.command.Env = append(os.Environ(), env...)
+	return ps.run(p)
+}
+
+func (ps *processes) run(p *process) error {
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	p := &process{name: name, command: exec.Command(program, args...), done: make(chan struct{})}
+	p.done = make(chan struct{})
 	p.command.Stdout, p.command.Stderr = out, out
-	p.command.Env = append(os.Environ(), env...)
 	p.command.SysProcAttr = endWithParent()
 	if err := p.command.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", name, err)
+		return fmt.Errorf("start %s: %w", p.name, err)
 	}
 	ps.mu.Lock()
 	ps.started = append(ps.started, p)
@@ -50,10 +56,51 @@ func (ps *processes) start(name, log string, env []string, program string, args 
 		ps.mu.Lock()
 		defer ps.mu.Unlock()
 		if !p.stopping {
-			ps.fail(fmt.Errorf("%s ended by itself (%v): see %s", name, p.command.ProcessState, log))
+			ps.fail(fmt.Errorf("%s ended by itself (%v): see %s", p.name, p.command.ProcessState, p.log))
 		}
 	}()
 	return nil
+}
+
+// find is the last process of a name that was started.
+func (ps *processes) find(name string) *process {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, p := range slices.Backward(ps.started) {
+		if p.name == name {
+			return p
+		}
+	}
+	panic("nobody has started " + name)
+}
+
+// signal sends a signal that does not end a process.
+func (ps *processes) signal(name string, signal syscall.Signal) error {
+	return ps.find(name).command.Process.Signal(signal)
+}
+
+// end ends one process, which is no reason to end the demo.
+func (ps *processes) end(name string, signal syscall.Signal) error {
+	p := ps.find(name)
+	ps.mu.Lock()
+	p.stopping = true
+	ps.mu.Unlock()
+	if err := p.command.Process.Signal(signal); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	err := p.wait()
+	if signal == syscall.SIGKILL {
+		return nil
+	}
+	return err
+}
+
+// again starts a process that has ended as it was started before.
+func (ps *processes) again(name string) error {
+	last := ps.find(name)
+	command := exec.Command(last.command.Path, last.command.Args[1:]...)
+	command.Env = last.command.Env
+	return ps.run(&process{name: name, log: last.log, command: command})
 }
 
 // stop ends all in reverse order of their start, the later ones together, the first one last. Only what had to be killed
