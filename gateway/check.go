@@ -79,11 +79,13 @@ type part struct {
 // origins are the parts of a configuration in the order in which they are merged.
 type origins []part
 
-// of names the last part that sets a key: what it says holds.
+// of names the last part that sets a key, or else what is above it: what it says holds.
 func (o origins) of(path []string) string {
-	for _, p := range slices.Backward(o) {
-		if p.conf.IsSet(strings.Join(path, confmap.KeyDelimiter)) {
-			return p.name
+	for ; len(path) > 0; path = path[:len(path)-1] {
+		for _, p := range slices.Backward(o) {
+			if p.conf.IsSet(strings.Join(path, confmap.KeyDelimiter)) {
+				return p.name
+			}
 		}
 	}
 	return ""
@@ -141,7 +143,7 @@ func keysOf(err, inner error) (keys []string, ok bool) {
 	added := strings.TrimSuffix(err.Error(), inner.Error())
 	switch {
 	case strings.HasPrefix(added, "decoding failed due to the following error(s)"),
-		added == "failed to get config: ", added == "cannot unmarshal the configuration: ":
+		added == "", added == "failed to get config: ", added == "cannot unmarshal the configuration: ":
 		return nil, true
 	}
 	path, ok := strings.CutSuffix(added, ": ") // confmap.Validate's

@@ -30,11 +30,17 @@ func TestValidate(t *testing.T) {
 
 	// All that there is.
 	f("testdata/full.yaml")
+	// Several mistakes that one section finds itself, some of them in lists.
+	f("testdata/probes.yaml",
+		`testdata/probes.yaml: receivers::probes::targets::0::module: there is no module "entry": use one of dns, grpc, http, icmp, tcp`,
+		`testdata/probes.yaml: receivers::probes::targets::1::target: "a" is not host:port`,
+		"testdata/probes.yaml: receivers::probes::targets::1: interval: 1ms is too short: use 100ms or more",
+	)
 	// Every component's mistakes at once, each with its file and its keys.
 	f("testdata/mistakes.yaml",
 		m+"receivers::envoy::series::foo"+unknown,
 		m+"receivers::envoy::flush_intervall"+unknown,
-		m+`receivers::nope: there is no receiver "nope": use one of envoy, otlp, prometheus`,
+		m+`receivers::nope: there is no receiver "nope": use one of envoy, otlp, probes, prometheus`,
 		m+"receivers::otlp::protocols::grpc::tls::x"+unknown,
 		m+"receivers::otlp::protocols::grpc::endpoin"+unknown,
 		m+"exporters::plugin/metrics::plugin: expected type 'string', got unconvertible type 'int'",

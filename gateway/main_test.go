@@ -89,10 +89,10 @@ func TestEveryCommandShowsAnExample(t *testing.T) {
 }
 
 func TestComponents(t *testing.T) {
-	const want = `receivers: envoy, otlp, prometheus
+	const want = `receivers: envoy, otlp, probes, prometheus
 processors: batch, memory_limiter, resource
 exporters: debug, otlp_grpc, otlp_http, plugin, prometheus_remote_write
-extensions: alerting, bearertokenauth, console, failover, file_storage, health_check, plugins, pprof, zpages
+extensions: alerting, bearertokenauth, console, dns, failover, file_storage, health_check, plugins, pprof, zpages
 `
 	if _, stdout, _ := call(t, "components"); stdout != want {
 		t.Errorf("got\n%swant\n%s", stdout, want)
