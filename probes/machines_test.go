@@ -57,6 +57,17 @@ machines:
 	f("machines: []", []Target{})
 }
 
+func TestMachinesExampleOfREADME(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(readme), "```yaml\nmachines:")
+	require.True(t, found)
+	example, _, _ := strings.Cut(rest, "```")
+	targets, err := machinesIn(t, "machines:"+example)
+	require.NoError(t, err)
+	require.Len(t, targets, 3)
+}
+
 func TestBadMachines(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()
