@@ -106,7 +106,7 @@ func (s *shiftStatus) show(out io.Writer, now time.Time) error {
 		return err
 	}
 	if len(late) > 0 {
-		fmt.Fprintf(table, "\nSTILL AT\tCALLER\tREQUESTS IN THE LAST MINUTE\n%s", strings.Join(late, ""))
+		fmt.Fprintf(table, "\nSTILL AT\tCALLER\tREQUESTS IN THE LAST 15 S\n%s", strings.Join(late, ""))
 		if err := table.Flush(); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lockkeeper/lockkeeper/gateway/failover"
+	"github.com/lockkeeper/lockkeeper/gateway/mesh"
 )
 
 // shiftConsole answers as a gateway with two IDCs and this plan does, and keeps what was asked of it.
@@ -108,6 +109,18 @@ func TestShiftPlan(t *testing.T) {
 		`error: --abort-if "p99=fast": must be one of`, `error: --abort-if "sun=1": must be one of`)
 	expectCall(t, 2, []string{"shift", "plan", "--url", address, "--to", "idc2", "--to", "idc1=1,idc1=2"}, `--to "idc2": must be like idc2=1`, "--to: idc1 is there twice")
 	expectCall(t, 2, []string{"shift"}, "say what to do")
+}
+
+// Every flag that access logs can tell can abort a shift.
+func TestShiftKnowsAllFlags(t *testing.T) {
+	rules := failover.DefaultRules()
+	rules.IDCs = map[string]failover.IDC{"idc1": {Weight: 50, CapacityPercent: 100}, "idc2": {Weight: 50, CapacityPercent: 100}}
+	for _, e := range mesh.Explanations() {
+		_, err := failover.ParsePlan(failover.PlanRequest{
+			To: map[string]float64{"idc2": 1}, For: failover.Span(time.Hour), AbortIf: &failover.AbortIf{Flags: map[string]float64{e.Flag: .1}},
+		}, rules, time.Now())
+		require.NoError(t, err, e.Flag)
+	}
 }
 
 func TestShiftApplyStatusAbort(t *testing.T) {

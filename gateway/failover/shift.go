@@ -129,13 +129,13 @@ func (p *Plan) Step(now time.Time) []Event {
 
 // enter begins a step. One that reaches base weights for good is the end.
 func (p *Plan) enter(now time.Time, step int) []Event {
-	undoes := p.Shift(now)
+	e := p.event(now, "", p.Why)
+	e.Undoes = percents(p.Steps[p.Stage].Weights)
 	p.Stage, p.StepAt, p.State, p.Note, p.since = step, now, Running, "", nil
+	e.What = fmt.Sprintf("step %d of %d: %s", step+1, len(p.Steps), percents(p.Steps[step].Weights))
 	if step == len(p.Steps)-1 {
 		p.State = Holding
 	}
-	e := p.event(now, fmt.Sprintf("step %d of %d: %s", step+1, len(p.Steps), percents(p.Steps[step].Weights)), p.Why)
-	e.Undoes = p.undone(undoes)
 	if p.State == Holding && p.Expires.IsZero() {
 		p.Before = nil
 		return append([]Event{e}, p.end(now, Done, "base weights are reached", "")...)
@@ -205,9 +205,9 @@ func (p *Plan) Succeed(now time.Time, old *Plan) []Event {
 	if old.Active() {
 		events = append(events, old.end(now, Aborted, "replaced by "+p.ID, p.By)...)
 	}
-	begin := p.event(now, "shift begins: "+p.String(), p.Why)
-	begin.Who = p.By
-	return append(append(events, begin), p.enter(now, 0)...)
+	first := p.enter(now, 0)
+	first[0].What, first[0].Who, first[0].Undoes = "shift begins: "+p.String(), p.By, percents(p.before())
+	return append(events, first...)
 }
 
 // until is when what the plan asks for ends at the latest; zero: it never does by itself.
@@ -241,19 +241,19 @@ func (p *Plan) Next() time.Time {
 }
 
 func (p *Plan) end(now time.Time, state PlanState, why, who string) []Event {
-	undoes := p.Shift(now)
+	undoes := percents(p.Steps[p.Stage].Weights)
 	p.State, p.Note, p.Ended, p.recent, p.since = state, why, now, nil, nil
 	e := p.event(now, "shift "+string(state)+": back to "+p.after(now), why)
-	e.Who, e.Undoes = who, p.undone(undoes)
+	e.Who, e.Undoes = who, undoes
 	return []Event{e}
 }
 
 // forget ends what an earlier plan had asked for.
 func (p *Plan) forget(now time.Time, why string) []Event {
-	undoes := p.Shift(now)
+	undoes := percents(p.before())
 	p.Before = nil
 	e := p.event(now, "back to "+p.after(now), why)
-	e.Undoes = p.undone(undoes)
+	e.Undoes = undoes
 	return []Event{e}
 }
 

@@ -195,8 +195,9 @@ func (p *planner) checkTimes(steps []Step) {
 	passed := time.Duration(0)
 	for i, s := range steps[:len(steps)-1] {
 		p.check(s.For >= Span(time.Second), "steps[%d]::for: %s: how long does it hold? 1s at least", i, s.For)
-		passed += min(time.Duration(s.For), maxShift)
+		passed += min(time.Duration(s.For), 2*maxShift)
 	}
+	p.check(passed <= maxShift, "steps: they take %s: %s at most", Span(passed), Span(maxShift))
 	last, asked := steps[len(steps)-1], time.Duration(p.request.For)
 	p.check(asked >= 0, "for: %s: must be above 0", p.request.For)
 	p.check(asked <= 0 || asked > passed, "for: it ends after %s, before its last step begins after %s", p.request.For, Span(passed))

@@ -50,6 +50,46 @@ func TestPlanWeightsAlwaysSum(t *testing.T) {
 	require.Greater(t, plans, 5000)
 }
 
+// Whatever is asked, a plan that comes of it can be begun, goes on and ends, with whole weights.
+func FuzzParsePlan(f *testing.F) {
+	for _, seed := range []string{
+		`{"to": {"idc2": 1}, "for": "30m", "why": "x"}`, `{"to": {"idc1": 100, "idc2": 0}, "for": "30m", "scope": "both", "hard": true}`,
+		`{"to": {"idc2": 50}, "steps": [{"percent": 1, "for": "10m"}, {"to": {"idc1": 0.5}, "for": "1s"}], "force": true}`,
+		`{"to": {"idc2": 1e300}, "for": "9999999h"}`, `{"to": {"idc2": -0.0}, "for": "1ns", "abort_if": {"flags": {"UF": 0.1}}}`, `{}`, `null`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var request PlanRequest
+		if json.Unmarshal([]byte(text), &request) != nil {
+			return
+		}
+		p, err := ParsePlan(request, shiftRules(), noon)
+		if err != nil {
+			return
+		}
+		p.Succeed(noon, nil)
+		for at, i := noon, 0; p.Active(); i++ {
+			whole := uint32(0)
+			for _, weights := range []map[string]uint32{p.Shift(at).Entry, p.Shift(at).Mesh} {
+				for _, weight := range weights {
+					whole += weight
+				}
+			}
+			require.Zero(t, whole%xds.Whole)
+			require.Positive(t, whole)
+			require.Less(t, i, 10+maxShiftSteps, "it never ends: %s", text)
+			at = at.Add(max(maxShift/100, p.Next().Sub(at)))
+			if p.Expires.IsZero() && p.AbortIf != nil {
+				return // it waits for telemetry
+			}
+			p.Step(at)
+		}
+		_, err = json.Marshal(p)
+		require.NoError(t, err)
+	})
+}
+
 func TestParsePlanReportsAllMistakes(t *testing.T) {
 	f := func(request string, want ...string) {
 		t.Helper()
@@ -84,6 +124,7 @@ func TestParsePlanReportsAllMistakes(t *testing.T) {
 	f(`{"to": {"idc2": 1}, "for": "1000h"}`, "for: 1000h: 720h at most; for what stays, change the weights in the configuration")
 	f(`{"to": {"idc2": 5}, "steps": [{"percent": 1}], "for": "1h"}`, "steps[0]::for: 0s: how long does it hold? 1s at least")
 	f(`{"to": {"idc2": 5}, "steps": [{"percent": 1, "for": "2h"}], "for": "1h"}`, "for: it ends after 1h, before its last step begins after 2h")
+	f(`{"to": {"idc2": 50}, "steps": [{"percent": 1, "for": "721h"}]}`, "steps: they take 721h: 720h at most")
 	f(`{"to": {"idc2": 5}, "steps": [{"for": "2h"}], "for": "1h"}`, "steps[0]: say percent or to, one of both")
 	f(`{"to": {"idc1": 60, "idc2": 40}, "steps": [{"percent": 1, "for": "1m"}], "for": "1h"}`,
 		"steps[0]::percent: whose? It needs one IDC in to, which names 2: give the step a to of its own")

@@ -12,6 +12,7 @@ import (
 
 const (
 	shareWindow  = time.Minute
+	callerWindow = 15 * time.Second // soon after a shift, those who came before it are forgotten
 	shareCallers = 10
 )
 
@@ -27,7 +28,7 @@ type Measured struct {
 	Requests uint64   `json:"requests"`         // in the last minute
 	Rate     float64  `json:"rate"`             // requests per second
 	Failures uint64   `json:"failures"`
-	Callers  []Caller `json:"callers,omitempty"` // of an IDC that is asked to get nothing: who comes all the same, the busiest first
+	Callers  []Caller `json:"callers,omitempty"` // of an IDC that is asked to get nothing: who comes all the same, the busiest of the last 15 s first
 }
 
 // Caller is who sent requests.
@@ -61,7 +62,8 @@ func (s *Share) Report(now time.Time, asked map[string]uint32) []Measured {
 			m.Rate = float64(sum.requests) / span.Seconds()
 		}
 		if asked[idc] == 0 {
-			m.Callers = busiest(sum.callers, shareCallers)
+			lately := w.sum(now, callerWindow)
+			m.Callers = busiest(lately.callers, shareCallers)
 		}
 		total += sum.requests
 		all = append(all, m)

@@ -25,6 +25,6 @@ func TestShareBesideWhatWasAsked(t *testing.T) {
 	require.InDelta(t, 3, report[0].Rate, .1)
 	require.Empty(t, report[0].Callers)
 	require.Equal(t, 25.0, *report[1].Measured)
-	require.Equal(t, []Caller{{"192.0.2.1", report[1].Requests}}, report[1].Callers)
+	require.Equal(t, []Caller{{"192.0.2.1", 15}}, report[1].Callers)
 	require.Zero(t, report[2].Requests)
 }

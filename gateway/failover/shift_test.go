@@ -210,18 +210,24 @@ func TestPlanGivesBackWhatItReplaced(t *testing.T) {
 	require.NoError(t, err)
 	p.By = "ann"
 	events := p.Succeed(later, drain)
-	require.Len(t, events, 3)
+	require.Len(t, events, 2)
 	require.Equal(t, "replaced by "+p.ID, events[0].Why)
-	require.Equal(t, "step 1 of 1: idc1 99 %, idc2 1 %", events[2].What)
+	require.Equal(t, Event{
+		At: later, Kind: "shift", Subject: p.ID, What: "shift begins: idc1 99 %, idc2 1 %", Who: "ann", Undoes: "idc1 100 %, idc2 0 %", Expires: p.Expires,
+	}, events[1])
 	require.EqualValues(t, 100, asked(p, later))
 
 	p.Observe(traffic("idc2", later, 10, 10, 10))
-	require.Contains(t, p.Step(later)[0].What, "shift aborted: back to idc1 100 %, idc2 0 %, as "+drain.ID+" asks")
+	aborted := p.Step(later)[0]
+	require.Equal(t, "idc1 99 %, idc2 1 %", aborted.Undoes)
+	require.Contains(t, aborted.What, "shift aborted: back to idc1 100 %, idc2 0 %, as "+drain.ID+" asks")
 	require.Equal(t, map[string]uint32{"idc1": xds.Whole, "idc2": 0}, p.Shift(later).Entry)
 	require.Equal(t, noon.Add(4*time.Hour), p.Next())
 	end := noon.Add(4 * time.Hour)
 	require.Equal(t, Shift{}, p.Shift(end))
-	require.Equal(t, "back to base weights: idc1 50 %, idc2 50 %", p.Step(end)[0].What)
+	back := p.Step(end)[0]
+	require.Equal(t, "back to base weights: idc1 50 %, idc2 50 %", back.What)
+	require.Equal(t, "idc1 100 %, idc2 0 %", back.Undoes)
 	require.Empty(t, p.Step(end))
 	require.Zero(t, p.Next())
 

@@ -11,20 +11,9 @@ import (
 // after says what holds when the plan has ended.
 func (p *Plan) after(now time.Time) string {
 	if s := p.Shift(now); s.ID != "" {
-		return p.undone(s) + ", as " + s.ID + " asks"
+		return percents(p.before()) + ", as " + s.ID + " asks"
 	}
 	return "base weights: " + percents(p.Base)
-}
-
-// undone says what a shift asked for; without one, base weights.
-func (p *Plan) undone(s Shift) string {
-	switch {
-	case s.Entry != nil:
-		return percents(s.Entry)
-	case s.Mesh != nil:
-		return percents(s.Mesh)
-	}
-	return percents(p.Base)
 }
 
 func (p *Plan) event(now time.Time, what, why string) Event {
