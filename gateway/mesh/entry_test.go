@@ -188,7 +188,7 @@ func loaded(tb testing.TB) []*accesslogv3.StreamAccessLogsMessage {
 	return messages
 }
 
-// FuzzStream holds that whatever a stream sends is counted once or called malformed, and labels are text.
+// FuzzStream holds that whatever a stream sends is counted once or called malformed, labels are text, and callers addresses.
 func FuzzStream(f *testing.F) {
 	for _, messages := range corpus(f) {
 		for _, m := range messages {
@@ -201,7 +201,8 @@ func FuzzStream(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a := New(Options{}, time.Now())
-		s := a.Open(Node{ID: "fuzz", IDC: Unknown})
+		a.WatchIngress([]string{"log"})
+		s := a.Open(Node{ID: "fuzz", IDC: "idc", LogName: "log", Trusted: true})
 		_ = s.Add(b)
 		s.Close()
 		var requests uint64
@@ -215,6 +216,15 @@ func FuzzStream(f *testing.F) {
 		}
 		if counted := a.Totals().All.Counted; counted != requests {
 			t.Errorf("%d entries counted, %d requests in series", counted, requests)
+		}
+		entered := a.Entered()
+		if entered[0].Requests != requests {
+			t.Errorf("%d entered, %d requests in series", entered[0].Requests, requests)
+		}
+		for address := range entered[0].Callers {
+			if !validIP([]byte(address)) {
+				t.Errorf("a caller %q", address)
+			}
 		}
 	})
 }
