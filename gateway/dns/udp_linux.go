@@ -22,6 +22,8 @@ const (
 	querySpace  = 1472 + 64
 	answerSpace = maxUDP + 48
 
+	maxSockets = 8 // of an endpoint: more than a million queries a second
+
 	receiveBuffer = 4 << 20 // the kernel's default holds about 256 small packets
 
 	controlSpace = 40 // a cmsghdr and an in6_pktinfo, aligned
@@ -50,8 +52,9 @@ type udpSocket struct {
 	answer    [batchSize][answerSpace]byte
 }
 
-// udpSockets is how many sockets an endpoint has.
-func udpSockets() int { return runtime.GOMAXPROCS(0) }
+// udpSockets is how many sockets an endpoint has: one processor less than there are. If a socket waited on each, none would be idle, and Go's
+// scheduler would take them back and wake a thread to look for work all the time: a query costs 4.1 µs then, and 2.6 µs so (two processors, 20 clients).
+func udpSockets() int { return min(max(1, runtime.GOMAXPROCS(0)-1), maxSockets) }
 
 // openUDP binds a socket to an address that others like it may be bound to.
 func openUDP(ctx context.Context, address netip.AddrPort) (*udpSocket, error) {
