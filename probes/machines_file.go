@@ -100,10 +100,10 @@ func (f *machinesFile) targets(c *Config, modules map[string]*Module) ([]Target,
 
 func (m *machine) targets(c *Config, modules map[string]*Module) (targets []Target, errs []error) {
 	if !isName(m.Name) {
-		errs = append(errs, errors.New("name: must be of letters, digits, -, _ and ."))
+		errs = append(errs, errors.New("name: may have letters, digits, -, . and _"))
 	}
 	if m.IDC != "" && !isName(m.IDC) {
-		errs = append(errs, fmt.Errorf("idc: %q must be of letters, digits, -, _ and .", m.IDC))
+		errs = append(errs, fmt.Errorf("idc: %q may have letters, digits, -, . and _", m.IDC))
 	}
 	ip, _, err := splitAddress(m.Address)
 	if err != nil {

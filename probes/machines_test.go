@@ -97,8 +97,8 @@ machines:
 - {name: g, address: 10.0.0.7, probes: [{module: port, target: "g:22"}, {module: port, target: "g:22"}]}
 `,
 		`m.yaml:4: machine "a" is named in line 3 already`,
-		`m.yaml:5: machine "b/c": name: must be of letters, digits, -, _ and .`,
-		`m.yaml:5: machine "b/c": idc: "d e" must be of letters, digits, -, _ and .`,
+		`m.yaml:5: machine "b/c": name: may have letters, digits, -, . and _`,
+		`m.yaml:5: machine "b/c": idc: "d e" may have letters, digits, -, . and _`,
 		`m.yaml:6: machine "d": address: "d.example.com" is no IP address`,
 		`m.yaml:7: machine "e": address: "10.0.0.5:22" is no IP address: a ping resolves no names, so put the address to ping under address`,
 		`m.yaml:8: machine "f": probes: there is no module "ssh" in the configuration: use one of agent, icmp, port`,
