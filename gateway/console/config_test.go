@@ -76,7 +76,7 @@ func TestTokensAreSecret(t *testing.T) {
 	require.NotContains(t, err.Error(), "hunter2")
 }
 
-// The README's first example is the defaults, the second a token from a file.
+// The README's first example is the defaults, the second a token from a file, the third a certificate.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
@@ -91,7 +91,8 @@ func TestReadme(t *testing.T) {
 		require.NoError(t, err)
 		examples = append(examples, cfg)
 	}
-	require.Len(t, examples, 2)
+	require.Len(t, examples, 3)
 	require.Equal(t, createDefaultConfig(), examples[0])
 	require.Equal(t, []Token{{Name: "oncall", Role: "operator", Token: operatorToken}}, examples[1].Tokens)
+	require.Equal(t, []Certificate{{"spiffe://example.com/oncall", "operator"}}, examples[2].Certificates)
 }
