@@ -46,6 +46,7 @@ func newEngine(modules map[string]*Module, around surroundings, observers []obse
 	e := &engine{modules: modules, observers: observers, telemetry: t, targets: map[Target]*Target{}, watched: map[*Target]*watched{}, broken: map[string]error{}}
 	ways, pings := map[string]way{}, map[string]*Module{}
 	for name, m := range modules {
+		t.begin(name)
 		if m.Prober == "icmp" {
 			pings[name] = m
 			continue
@@ -87,7 +88,7 @@ func (e *engine) set(targets []Target) {
 	now, before := time.Now(), e.watched
 	known := make(map[Target]*Target, len(targets))
 	e.watched = make(map[*Target]*watched, len(targets))
-	probes := map[string]int{}
+	probes, ofModule := map[string]int{}, map[string]int{}
 	var scheduled, pinged []*Target
 	for _, t := range targets {
 		if known[t] != nil {
@@ -103,6 +104,7 @@ func (e *engine) set(targets []Target) {
 			e.watched[own] = newWatched(own, e.modules[t.Module].Timeout, now)
 		}
 		probes[t.Subject]++
+		ofModule[t.Module]++
 		if e.modules[t.Module].Prober == "icmp" {
 			pinged = append(pinged, own)
 		} else {
@@ -115,6 +117,9 @@ func (e *engine) set(targets []Target) {
 		}
 	}
 	e.targets = known
+	for name := range e.modules {
+		e.telemetry.probing(name, ofModule[name])
+	}
 	for t, w := range e.watched {
 		w.evidence.Probes = probes[t.Subject]
 	}

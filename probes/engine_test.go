@@ -57,17 +57,25 @@ func newTestEngine(t *testing.T) (*engine, *still, *watcher, *sdkmetric.ManualRe
 	return e, s, w, reader
 }
 
-// count is the sum of a counter of the receiver's own.
+// count is the sum of a metric of the receiver's own.
 func count(t *testing.T, reader *sdkmetric.ManualReader, name string) (n int64) {
 	t.Helper()
 	var all metricdata.ResourceMetrics
 	require.NoError(t, reader.Collect(t.Context(), &all))
 	for _, scope := range all.ScopeMetrics {
 		for _, m := range scope.Metrics {
-			if m.Name == name {
-				for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
-					n += p.Value
-				}
+			if m.Name != name {
+				continue
+			}
+			var points []metricdata.DataPoint[int64]
+			switch data := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				points = data.DataPoints
+			case metricdata.Gauge[int64]:
+				points = data.DataPoints
+			}
+			for _, p := range points {
+				n += p.Value
 			}
 		}
 	}
@@ -82,6 +90,7 @@ func TestEvidence(t *testing.T) {
 		{Module: "tcp", Target: "a:3", Interval: time.Second},
 	})
 	require.Len(t, driver.targets, 3)
+	require.EqualValues(t, 3, count(t, reader, "lockkeeper_probe_targets"))
 	first, nobody := driver.targets[0], driver.targets[2]
 	at := time.Now()
 
