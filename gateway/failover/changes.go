@@ -11,7 +11,7 @@ import (
 // freezes, alarms. Who is empty in all of them: what people do has lines of its own.
 func Changes(before, after Decision) []Event {
 	c := changes{at: after.At}
-	for _, subject := range keys(before.Verdict, after.Verdict) {
+	for _, subject := range moved(before, after) {
 		c.verdict(subject, before.Verdict[subject], after.Verdict[subject], before, after)
 	}
 	for _, idc := range keys(before.Serving.IDCs, after.Serving.IDCs) {
@@ -123,6 +123,22 @@ func (h Health) word() string {
 		return "unknown"
 	}
 	return string(h)
+}
+
+// moved are the subjects whose verdict has changed, sorted. There may be many that have not.
+func moved(before, after Decision) (subjects []string) {
+	for subject, is := range after.Verdict {
+		if was := before.Verdict[subject]; was != is {
+			subjects = append(subjects, subject)
+		}
+	}
+	for subject := range before.Verdict {
+		if _, ok := after.Verdict[subject]; !ok {
+			subjects = append(subjects, subject)
+		}
+	}
+	slices.Sort(subjects)
+	return subjects
 }
 
 // keys are those of both maps, sorted.

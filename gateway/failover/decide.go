@@ -54,12 +54,15 @@ type decider struct {
 	Rules
 	in    Input
 	out   Decision
-	items []item // by name
-	index map[string]int
+	items []item           // by name
+	known int              // how many of them are sorted: all, once they are gathered
 	idcs  map[string]*item // of the subjects idc/…
 
 	clusters []cluster
-	of       [][]int32 // the clusters of an item
+	first    []int32 // the clusters of item i are of[first[i]:first[i+1]]
+	of       []int32
+
+	bad, good, failing []*Opinion // buffers of judge
 
 	allAbstain bool
 	alarms     map[string][]string
@@ -70,6 +73,7 @@ type decider struct {
 type item struct {
 	Verdict
 	subject string
+	at      int // among the items
 	kind    string
 	was     Verdict
 	hold    *Hold
@@ -190,16 +194,24 @@ func (d *decider) down(item *item) {
 
 // serve writes the decision down.
 func (d *decider) serve() {
-	d.out.Verdict = make(map[string]Verdict, len(d.items))
+	d.out.Verdict = maps.Clone(d.in.Before.Verdict) // most are as they were, and to write them costs much more
+	if d.out.Verdict == nil {
+		d.out.Verdict = make(map[string]Verdict, len(d.items))
+	}
 	for i := range d.items {
 		item := &d.items[i]
 		item.Out = item.isOut() && (item.held || d.Act[item.kind])
 		if item.Down && !item.Out && !item.held {
 			item.Blocked = "observe"
 		}
-		if !item.missing || item.Down || item.held {
+		if item.missing && !item.Down && !item.held {
+			delete(d.out.Verdict, item.subject)
+		} else if item.Verdict != item.was || item.was.Since.IsZero() {
 			d.out.Verdict[item.subject] = item.Verdict
 		}
+	}
+	if len(d.out.Verdict) > len(d.items) {
+		maps.DeleteFunc(d.out.Verdict, func(subject string, _ Verdict) bool { _, ok := d.find(subject); return !ok })
 	}
 	d.out.Would = d.serving(d.in.Before.Would, (*item).isOut, true)
 	d.quiet = true // what would be has raised them all

@@ -20,13 +20,11 @@ func (d *decider) gather() {
 		for n < len(opinions) && opinions[n].Subject == opinions[0].Subject {
 			n++
 		}
-		d.items = append(d.items, d.judge(opinions[:n], silent))
+		d.items = append(d.items, item{subject: opinions[0].Subject})
+		d.judge(&d.items[len(d.items)-1], opinions[:n], silent)
 		opinions = opinions[n:]
 	}
-	d.index = make(map[string]int, len(d.items))
-	for i := range d.items {
-		d.index[d.items[i].subject] = i
-	}
+	d.known = len(d.items)
 	for subject := range holds {
 		d.add(subject)
 	}
@@ -51,18 +49,23 @@ func (d *decider) gather() {
 
 // sort brings the items that came late to their place.
 func (d *decider) sort() {
-	if slices.IsSortedFunc(d.items, func(a, b item) int { return strings.Compare(a.subject, b.subject) }) {
-		return
+	if len(d.items) > d.known {
+		slices.SortFunc(d.items, func(a, b item) int { return strings.Compare(a.subject, b.subject) })
+		d.known = len(d.items)
 	}
-	slices.SortFunc(d.items, func(a, b item) int { return strings.Compare(a.subject, b.subject) })
 	for i := range d.items {
-		d.index[d.items[i].subject] = i
+		d.items[i].at = i
 	}
+}
+
+// find is where a subject is among the items that are sorted.
+func (d *decider) find(subject string) (int, bool) {
+	return slices.BinarySearchFunc(d.items[:d.known], subject, func(i item, subject string) int { return strings.Compare(i.subject, subject) })
 }
 
 // add makes an item of a subject that nobody has an opinion of: unknown, and as it was.
 func (d *decider) add(subject string) {
-	if _, ok := d.index[subject]; ok {
+	if _, ok := d.find(subject); ok || slices.ContainsFunc(d.items[d.known:], func(i item) bool { return i.subject == subject }) {
 		return
 	}
 	was := d.in.Before.Verdict[subject]
@@ -73,7 +76,6 @@ func (d *decider) add(subject string) {
 	if was.Health == Unknown && !was.Since.IsZero() && !was.Since.After(d.in.Now) {
 		added.Since = was.Since
 	}
-	d.index[subject] = len(d.items)
 	d.items = append(d.items, added)
 }
 

@@ -239,9 +239,9 @@ func (h *history) neverFaster(before, after Decision) {
 // Whatever happens: never no IDC at the entry, never more out than the budget, never the last one of a cluster, no return before the clean
 // time; and Decide is a function.
 func TestHistories(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		h := newHistory(t, seed)
-		for range 600 {
+		for range 400 {
 			h.second()
 		}
 		if t.Failed() {

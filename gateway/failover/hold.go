@@ -48,7 +48,7 @@ func (d *decider) hold() {
 		if !item.bounded() {
 			continue
 		}
-		for _, n := range d.of[d.index[item.subject]] {
+		for _, n := range d.clustersOf(item.at) {
 			c := &d.clusters[n]
 			if !d.left(c) || !item.hold.Hard && d.healthyIn(c) == 0 {
 				d.up(item)

@@ -8,57 +8,6 @@ import (
 	"strings"
 )
 
-// cluster is a set of subjects that serve the same.
-type cluster struct {
-	name    string
-	members []int32 // those that something is known of
-	size    int
-	rest    bool // an IDC's subjects that are in no other cluster: the IDC's freeze is theirs
-	frozen  bool
-}
-
-// group finds the clusters of each machine and endpoint. Those of an IDC that are in none are one.
-func (d *decider) group() {
-	d.of = make([][]int32, len(d.items))
-	for _, name := range slices.Sorted(maps.Keys(d.in.Clusters)) {
-		c := cluster{name: name, size: len(d.in.Clusters[name])}
-		for _, subject := range d.in.Clusters[name] {
-			if i, ok := d.index[subject]; ok && d.items[i].bounded() && !slices.Contains(d.of[i], int32(len(d.clusters))) {
-				c.members = append(c.members, int32(i))
-				d.of[i] = append(d.of[i], int32(len(d.clusters)))
-			}
-		}
-		d.clusters = append(d.clusters, c)
-	}
-	rest := map[[2]string]int32{}
-	for i := range d.items {
-		item := &d.items[i]
-		if !item.bounded() || len(d.of[i]) > 0 {
-			continue
-		}
-		key := [2]string{item.kind, item.IDC}
-		n, ok := rest[key]
-		if !ok {
-			n = int32(len(d.clusters))
-			rest[key] = n
-			d.clusters = append(d.clusters, cluster{name: restName(item), rest: item.IDC != ""})
-		}
-		d.clusters[n].members = append(d.clusters[n].members, int32(i))
-		d.clusters[n].size++
-		d.of[i] = []int32{n}
-	}
-}
-
-// bounded tells whether budgets and freezes are about it.
-func (i *item) bounded() bool { return i.kind == kindMachine || i.kind == kindEndpoint }
-
-func restName(i *item) string {
-	if i.IDC == "" {
-		return "all " + i.kind + "s"
-	}
-	return i.kind + "s of " + i.IDC
-}
-
 // freeze finds the clusters and IDCs of which too many went down at once. A freeze lasts as long as so many are down.
 func (d *decider) freeze() {
 	for n := range d.clusters {
@@ -152,11 +101,10 @@ func (d *decider) eject() {
 
 // unsafe is why a machine or endpoint must not be taken out, and the alarm that tells so; empty: it may be.
 func (d *decider) unsafe(item *item) (alarm, why string) {
-	at := d.index[item.subject]
 	if frozen, ok := d.out.Frozen[kindIDC+"/"+item.IDC]; ok && item.IDC != "" && item.callers < 2 {
 		return "freeze", "freeze of " + item.IDC + ": " + frozen.Why
 	}
-	for _, n := range d.of[at] {
+	for _, n := range d.clustersOf(item.at) {
 		c := &d.clusters[n]
 		if c.frozen && item.callers < 2 {
 			return "freeze", "freeze of " + c.name + ": " + d.out.Frozen[c.name].Why

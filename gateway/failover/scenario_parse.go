@@ -126,11 +126,19 @@ type scenarioExpection struct {
 // span is a time.Duration, as 1m30s.
 type span time.Duration
 
-// UnmarshalText reads a Go duration.
-func (s *span) UnmarshalText(text []byte) error {
-	d, err := time.ParseDuration(string(text))
+// UnmarshalYAML reads a Go duration.
+func (s *span) UnmarshalYAML(node *yaml.Node) error {
+	d, err := time.ParseDuration(node.Value)
+	if err != nil {
+		return wrongValue(node, "is no time such as 1m30s")
+	}
 	*s = span(d)
-	return err
+	return nil
+}
+
+// wrongValue is a mistake that does not keep the others from being found.
+func wrongValue(node *yaml.Node, what string) error {
+	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %q %s", node.Line, node.Value, what)}}
 }
 
 func (s span) String() string { return time.Duration(s).String() }
@@ -138,15 +146,15 @@ func (s span) String() string { return time.Duration(s).String() }
 // ratio is a number from 0 to 1, or a percentage such as 1%.
 type ratio float64
 
-// UnmarshalText reads both.
-func (r *ratio) UnmarshalText(text []byte) error {
-	number, isPercent := strings.CutSuffix(strings.TrimSpace(string(text)), "%")
+// UnmarshalYAML reads both.
+func (r *ratio) UnmarshalYAML(node *yaml.Node) error {
+	number, isPercent := strings.CutSuffix(strings.TrimSpace(node.Value), "%")
 	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if isPercent {
 		f /= 100
 	}
 	if err != nil || !(f >= 0 && f <= 1) {
-		return fmt.Errorf("%q is neither a ratio from 0 to 1 nor a percentage", text)
+		return wrongValue(node, "is neither a ratio from 0 to 1 nor a percentage")
 	}
 	*r = ratio(f)
 	return nil

@@ -55,10 +55,10 @@ func siteNames(sites []string) string {
 }
 
 // judge makes one verdict of what the sites hold of a subject.
-func (d *decider) judge(opinions []Opinion, silent map[string]bool) item {
-	subject := opinions[0].Subject
-	made := item{subject: subject, kind: Kind(subject), was: d.in.Before.Verdict[subject]}
-	var bad, good, failing []*Opinion
+func (d *decider) judge(made *item, opinions []Opinion, silent map[string]bool) {
+	made.kind, made.was = Kind(made.subject), d.in.Before.Verdict[made.subject]
+	bad, good, failing := d.bad[:0], d.good[:0], d.failing[:0]
+	defer func() { d.bad, d.good, d.failing = bad, good, failing }()
 	dead := 0
 	for i := range opinions {
 		o := &opinions[i]
@@ -100,9 +100,8 @@ func (d *decider) judge(opinions []Opinion, silent map[string]bool) item {
 		}
 	}
 	if made.kind == kindIDC && made.Health == Unknown && !d.allAbstain {
-		d.lacksQuorum(&made)
+		d.lacksQuorum(made)
 	}
-	return made
 }
 
 // quorum is how many sites must agree: of an IDC the greater part of all sites, of others that of the sites which watch it.

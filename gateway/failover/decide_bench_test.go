@@ -58,14 +58,21 @@ func TestObserveAllocatesNothing(t *testing.T) {
 	}))
 }
 
-// One of 10,000 machines, in 50 clusters, has changed: opinions and decision from anew.
+// One of 10,000 machines has changed: opinions, decision and audit from anew.
 func BenchmarkDecide(b *testing.B) {
+	b.Run("clusters=50", func(b *testing.B) { benchmarkDecide(b, 50) })
+	b.Run("clusters=none", func(b *testing.B) { benchmarkDecide(b, 0) })
+}
+
+func benchmarkDecide(b *testing.B, n int) {
 	judge, evidence, now := aFleet(b)
 	rules := twoIDCs(true)
 	clusters := map[string][]string{}
 	for i, e := range evidence {
-		name := fmt.Sprint("cluster-", i%50)
-		clusters[name] = append(clusters[name], e.Subject)
+		if n > 0 {
+			name := fmt.Sprint("cluster-", i%n)
+			clusters[name] = append(clusters[name], e.Subject)
+		}
 	}
 	dead := evidence[42]
 	dead.OK, dead.Reason = false, "timeout"
