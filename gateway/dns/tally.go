@@ -57,12 +57,11 @@ func typeNames() []string { return []string{"A", "AAAA", "NS", "SOA", "ANY", "ot
 
 // tally counts what one UDP socket, or TCP, has answered. It is summed up when it is asked for.
 type tally struct {
-	transport string
-	queries   [types][rcodes]atomic.Uint64
-	dropped   [drops]atomic.Uint64
-	limited   [limits]atomic.Uint64
-	ended     [ends]atomic.Uint64
-	panicked  atomic.Uint64
+	queries  [types][rcodes]atomic.Uint64
+	dropped  [drops]atomic.Uint64
+	limited  [limits]atomic.Uint64
+	ended    [ends]atomic.Uint64
+	panicked atomic.Uint64
 }
 
 func (t *tally) drop(why int) { t.dropped[why].Add(1) }
