@@ -80,7 +80,7 @@ func startGdnsd(t testing.TB, names int) authority {
 		fmt.Fprintf(&records, "n%d %d DYNA weighted!n%d\n", i, ttl, i)
 	}
 	write(t, directory, "config", fmt.Sprintf(`
-options => { listen => "%s", run_dir => %q, state_dir => %q, udp_threads => 1, tcp_threads => 1 }
+options => { listen => "%s", run_dir => %q, state_dir => %q }
 plugins => { weighted => { %s } }
 `, address, directory+"/run", directory+"/state", resources.String()))
 	write(t, directory, "zones/"+zone, zoneHead()+records.String())
