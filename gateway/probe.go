@@ -196,5 +196,5 @@ func (p *probed) write(out io.Writer, r *probes.Result) error {
 }
 
 func milliseconds(d time.Duration) string {
-	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
 }
