@@ -100,7 +100,6 @@ func TestMetricsExist(t *testing.T) {
 	all := pack(t)
 	known := documented(t)
 	known["up"] = true
-	known["lockkeeper_shift_active"] = true // not yet: absent means that no shift is on
 	for _, name := range []string{"enqueue_failed_log_records", "send_failed_log_records"} {
 		known["otelcol_exporter_"+name] = true // the README tells of data points, and that records are alike
 	}
@@ -122,7 +121,7 @@ func TestMetricsExist(t *testing.T) {
 func documented(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
-	for _, component := range []string{"envoy", "pluginhost", "storage"} {
+	for _, component := range []string{"envoy", "failover", "pluginhost", "storage"} {
 		for _, name := range regexp.MustCompile("`((?:istio|lockkeeper|otelcol)_[a-z_]+)").FindAllStringSubmatch(read(t, "../../gateway/"+component+"/README.md"), -1) {
 			names[name[1]] = true
 		}
