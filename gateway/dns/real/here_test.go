@@ -21,6 +21,7 @@ import (
 // here is the DNS server in this process, with the test in failover's place.
 type here struct {
 	address netip.AddrPort
+	stop    func()
 
 	mutex   sync.Mutex
 	serving *xds.Serving
@@ -30,9 +31,14 @@ type here struct {
 // startHere starts the server with the given names of the zone, all of them in IDC 1 and IDC 2, which share alike.
 func startHere(t testing.TB, names string) *here {
 	t.Helper()
-	h := &here{address: netip.AddrPortFrom(loopback(1), freePort(t, loopback(1)))}
+	return startAt(t, netip.AddrPortFrom(loopback(1), freePort(t, loopback(1))), names)
+}
+
+func startAt(t testing.TB, address netip.AddrPort, names string) *here {
+	t.Helper()
+	h := &here{address: address}
 	h.serve(5_000)
-	file := write(t, t.TempDir(), "dns.yaml", fmt.Sprintf("endpoint: %q\nzones: {%s: {ns: {ns1.%s: 127.1.0.53, ns2.%s: 127.2.0.53}, negative_ttl: 1s, names: {%s}}}", h.address, zone, zone, zone, names))
+	file := write(t, t.TempDir(), "dns.yaml", fmt.Sprintf("endpoint: %q\nzones: {%s: {ns: {ns1.%s: %s, ns2.%s: %s}, negative_ttl: 1s, names: {%s}}}", h.address, zone, zone, loopback(1), zone, loopback(8), names))
 	conf, err := confmaptest.LoadConf(file)
 	require.NoError(t, err)
 	factory := dns.NewFactory()
@@ -42,7 +48,8 @@ func startHere(t testing.TB, names string) *here {
 	server, err := factory.Create(t.Context(), extensiontest.NewNopSettings(factory.Type()), cfg)
 	require.NoError(t, err)
 	require.NoError(t, server.Start(t.Context(), h))
-	t.Cleanup(func() { require.NoError(t, server.Shutdown(context.WithoutCancel(t.Context()))) })
+	h.stop = sync.OnceFunc(func() { require.NoError(t, server.Shutdown(context.WithoutCancel(t.Context()))) })
+	t.Cleanup(h.stop)
 	return h
 }
 

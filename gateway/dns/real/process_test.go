@@ -115,12 +115,17 @@ func tool(t testing.TB, belongs, cure string, names ...string) string {
 			}
 		}
 	}
-	reason := fmt.Sprintf("needs %s: %s", names[0], cure)
-	if slices.Contains(strings.Split(os.Getenv("LOCKKEEPER_REQUIRE"), ","), belongs) {
+	lacks(t, belongs, fmt.Sprintf("needs %s: %s", names[0], cure))
+	return ""
+}
+
+// lacks skips the test for a reason, or fails it where LOCKKEEPER_REQUIRE names what is missing.
+func lacks(t testing.TB, name, reason string) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv("LOCKKEEPER_REQUIRE"), ","), name) {
 		t.Fatal(reason)
 	}
 	t.Skip(reason)
-	return ""
 }
 
 // loopback is an address of this process alone, so that a port that is free now is free later; each number is another address.

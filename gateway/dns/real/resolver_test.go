@@ -13,6 +13,15 @@ import (
 // startUnbound starts unbound as a resolver that asks the server about the zone, with 0x20 and a buffer that many addresses do not fit.
 func startUnbound(t testing.TB, server netip.AddrPort, more string) netip.AddrPort {
 	t.Helper()
+	stub := fmt.Sprintf("\nstub-zone:\n\tname: %q\n\tstub-addr: %s@%d\n", zone, server.Addr(), server.Port())
+	address, unbound := runUnbound(t, more+stub)
+	unbound.answers(t, address, "n0."+zone+".")
+	return address
+}
+
+// runUnbound starts unbound with more of the section server, and sections after it.
+func runUnbound(t testing.TB, more string) (netip.AddrPort, *process) {
+	t.Helper()
 	program := tool(t, "resolvers", aptResolvers, "unbound")
 	directory := t.TempDir()
 	address := netip.AddrPortFrom(loopback(5), freePort(t, loopback(5)))
@@ -33,12 +42,8 @@ server:
 	%s
 remote-control:
 	control-enable: no
-stub-zone:
-	name: %q
-	stub-addr: %s@%d
-`, directory, address.Addr(), address.Port(), more, zone, server.Addr(), server.Port()))
-	start(t, directory, program, "-d", "-p", "-c", config).answers(t, address, "n0."+zone+".")
-	return address
+`, directory, address.Addr(), address.Port(), more))
+	return address, start(t, directory, program, "-d", "-p", "-c", config)
 }
 
 // startBIND starts BIND as a resolver. It asks other servers at the port at which it answers itself.

@@ -19,6 +19,7 @@ const manyAddresses = 32
 func TestResolvers(t *testing.T) {
 	f := func(name string, start func(testing.TB, netip.AddrPort) netip.AddrPort) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server := startHere(t, strings.Join([]string{both("n0", "1s"), both("Api", "30s"), both("moved", "2s"), many()}, ", "))
 			resolver := start(t, server.address)
 			t.Run("addresses", func(t *testing.T) { resolvesAddresses(t, resolver) })
