@@ -231,3 +231,25 @@ func TestBadHolds(t *testing.T) {
 		require.Equal(t, 400, g.ask("POST", "/api/v1/failover/hold/long", `{"subject":"machine/web-17","action":"eject","for":"721h"}`).Code)
 	})
 }
+
+// Whatever is posted, it is answered, and a hold that is taken has an end.
+func FuzzHoldRequest(f *testing.F) {
+	for _, body := range []string{
+		`{"subject":"machine/a","action":"eject","for":"30m","hard":true,"why":"w"}`, `{"subject":"*","action":"restore","for":"24h"}`,
+		`{"subject":"machine/a","action":"hold","for":"2562047h47m16.854775807s"}`, `{"for":"1e9h"}`, `{"subject":"\u0000","action":"eject","for":"1ns"}`, `[]`, `null`, `{`, "",
+	} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		recorder := httptest.NewRecorder()
+		var request holdRequest
+		if !read(recorder, httptest.NewRequest("POST", "/", strings.NewReader(body)), &request) {
+			require.GreaterOrEqual(t, recorder.Code, 400)
+			return
+		}
+		h, err := request.parse("oncall", longestHold)
+		if err == nil && (!h.Until.After(h.At) || h.Until.Sub(h.At) > longestHold || h.Subject == "") {
+			t.Fatalf("%q makes %+v", body, h)
+		}
+	})
+}
