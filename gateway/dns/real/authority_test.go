@@ -26,6 +26,7 @@ const (
 
 // authority is a process that answers for the zone.
 type authority struct {
+	program string
 	address netip.AddrPort
 	pid     int
 }
@@ -35,11 +36,17 @@ func begin(t testing.TB, address netip.AddrPort, directory, program string, args
 	t.Helper()
 	p := start(t, directory, program, args...)
 	p.answers(t, address, "n0."+zone+".")
-	return authority{address, p.cmd.Process.Pid}
+	return authority{program, address, p.cmd.Process.Pid}
 }
 
 // startLockkeeper starts the built gateway with nothing but the DNS server. What it serves is that nothing is known: all IDCs alike.
 func startLockkeeper(t testing.TB, names int) authority {
+	t.Helper()
+	return startGateway(t, "dns", lockkeeperZone(names), "")
+}
+
+// startGateway starts the built gateway with these extensions, this zone, and the settings of other extensions.
+func startGateway(t testing.TB, extensions, zone, settings string) authority {
 	t.Helper()
 	binary := tool(t, "build", "make build", "../../../bin/lockkeeper")
 	directory := t.TempDir()
@@ -49,12 +56,12 @@ func startLockkeeper(t testing.TB, names int) authority {
 receivers: {otlp: {protocols: {grpc: {endpoint: %q}}}}
 exporters: {debug: {}}
 extensions:
-  dns: {endpoint: %q, zones: {%s}}
+  dns: {endpoint: %q, zones: {%s}}%s
 service:
-  extensions: [dns]
+  extensions: [%s]
   telemetry: {metrics: {level: none}}
   pipelines: {metrics: {receivers: [otlp], exporters: [debug]}}
-`, other, address, lockkeeperZone(names)))
+`, other, address, zone, settings, extensions))
 	return begin(t, address, directory, binary, "run", "--no-default", "--config", config)
 }
 
