@@ -8,7 +8,7 @@ tools   := $(CURDIR)/.cache/tools
 apt     := $(CURDIR)/.cache/apt
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
-BENCH     ?= ./gateway ./gateway/mesh ./gateway/envoy ./plugins/storage/victoriametrics
+BENCH     ?= ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./probes ./plugins/storage/victoriametrics
 BENCHTIME ?= 1s
 
 .PHONY: help
@@ -55,12 +55,12 @@ lint: ## go vet, staticcheck, errorlint, revive, gofumpt
 	@unformatted=$$($(tools)/gofumpt -l .); test -z "$$unformatted" || { echo "gofumpt -w these:"; echo "$$unformatted"; exit 1; }
 
 .PHONY: bench
-bench: build ## benchmarks (BENCH: packages, BENCHTIME: of each)
+bench: build ## benchmarks; that of DNS beside others' wants coredns, gdnsd and dnsperf (BENCH: packages, BENCHTIME: of each)
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(BENCH)
 
 .PHONY: e2e
-e2e: build envoy python amtool prometheus ## the tests with real Envoys and plugins, none skipped, and all scenes of the demo
-	LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,prometheus go test -count=1 ./gateway/... ./plugins/... ./examples/...
+e2e: build envoy python amtool promtool prometheus ## the tests with real Envoys, plugins and resolvers, none skipped, and all scenes of the demo
+	LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd go test -count=1 ./gateway/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene alert'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene outage'
@@ -85,6 +85,12 @@ python: $(venv)/python-requirements ## what plugins and tests in Python need, in
 .PHONY: amtool
 amtool: ## Alertmanager's command line, in .cache/
 	GOBIN=$(tools) go install github.com/prometheus/alertmanager/cmd/amtool
+
+.PHONY: coredns
+coredns: $(tools)/coredns ## a real CoreDNS, which the benchmark of DNS compares with, in .cache/
+
+$(tools)/coredns:
+	GOBIN=$(tools) go install github.com/coredns/coredns@v1.15.0
 
 .PHONY: prometheus
 prometheus: $(tools)/prometheus ## a real Prometheus, Debian's, in .cache/
