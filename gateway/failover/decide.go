@@ -37,12 +37,13 @@ func (r Rules) Next(d Decision, holds []Hold) time.Time {
 	return next
 }
 
-// Loaded is what holds of a decision after a restart: all that was out stays out, but provisionally.
+// Loaded is what holds of a decision after a restart: all that was out stays out, but provisionally. What would have been out in mode act is not
+// taken out by a mode that has changed since, but when it is seen dead again.
 func Loaded(d Decision) Decision {
 	d.Verdict = maps.Clone(d.Verdict)
 	for subject, v := range d.Verdict {
 		if v.Down {
-			v.Provisional = true
+			v.Down, v.Provisional = v.Out, v.Out
 			d.Verdict[subject] = v
 		}
 	}

@@ -132,4 +132,11 @@ func TestChangesAndLoaded(t *testing.T) {
 	require.False(t, loaded.Verdict["machine/b"].Provisional)
 	require.False(t, d.Verdict["machine/a"].Provisional, "the decision itself is not changed")
 	require.Equal(t, start.Add(time.Hour), rules.Next(d, []Hold{{Until: start.Add(time.Hour)}}))
+
+	// What was dead while it was only observed is taken out by the mode act of the next start when it is seen dead again, and not before.
+	observed := Loaded(twoIDCs(false).Decide(Input{Now: start, Opinions: opinions}))
+	opinions[0].Health = Unknown
+	require.False(t, rules.Decide(Input{Now: start.Add(time.Second), Opinions: opinions, Before: observed}).Verdict["machine/a"].Out)
+	opinions[0].Health = Dead
+	require.True(t, rules.Decide(Input{Now: start.Add(time.Minute), Opinions: opinions, Before: observed}).Verdict["machine/a"].Out)
 }
