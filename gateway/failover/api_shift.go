@@ -68,7 +68,7 @@ func (f *failover) shift(w http.ResponseWriter, r *http.Request, who string) {
 	err = f.loop.ask(r.Context(), func(now time.Time) error {
 		l := f.loop
 		if l.plan.Active() && !request.Replace {
-			return refusal{http.StatusConflict, fmt.Errorf("%s of %s is under way: abort it, or replace it (replace: true)", l.plan.ID, l.plan.By)}
+			return refusal{http.StatusConflict, fmt.Errorf("%s of %s is under way: abort it, or say that this one replaces it (--replace; in JSON replace: true)", l.plan.ID, l.plan.By)}
 		}
 		l.note(plan.Succeed(now, l.plan))
 		l.plan = plan
