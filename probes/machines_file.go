@@ -42,6 +42,9 @@ func parseMachines(name string, text []byte) (*machinesFile, error) {
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		return nil, f.mistakes(err)
 	}
+	if len(document.Content) > 0 && document.Content[0].Kind == yaml.SequenceNode {
+		return nil, fmt.Errorf("%s:%d: the list of machines must stand under the key machines", name, document.Content[0].Line)
+	}
 	list := machinesOf(&document)
 	if list == nil || list.Tag == "!!null" {
 		return nil, fmt.Errorf("%s: names no machines, which may be a mistake: write machines: [] where there are to be none", name)

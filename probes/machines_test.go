@@ -79,7 +79,7 @@ func TestBadMachines(t *testing.T) {
 	f("", none)
 	f("# soon\n", none)
 	f("machines:\n", none)
-	f("- {name: a, address: 10.0.0.1}", none)
+	f("- {name: a, address: 10.0.0.1}", "m.yaml:1: the list of machines must stand under the key machines")
 	f("machines: []\n---\nmachines: []", "m.yaml: holds more than one document")
 	f("machines: [", "m.yaml:1: did not find expected node content")
 	f("machines:\n- {name: a, adress: 10.0.0.1}\n- {nam: b}", `m.yaml:2: unknown key "adress"`, `m.yaml:3: unknown key "nam"`)
