@@ -155,7 +155,7 @@ func maxTime(a, b time.Time) time.Time {
 // wall is what the clock shows.
 func (p *drill) wall() time.Time { return p.now.Add(p.jumped) }
 
-// fire makes a probe; a regular one is followed by the next.
+// fire makes a probe; a regular one is followed by the next. The others can clear a subject, and that they fail is no evidence.
 func (p *drill) fire(one *prober, regular bool) {
 	if regular {
 		p.after(time.Duration(one.Interval), 0, func() { p.fire(one, true) })
@@ -182,6 +182,9 @@ func (p *drill) fire(one *prober, regular bool) {
 		default:
 			e.OK, e.Reason, wait = false, cmp.Or(f.Reason, "connection refused"), 0
 		}
+	}
+	if !regular && !e.OK {
+		return
 	}
 	if wait == 0 {
 		p.observe(one, e)
