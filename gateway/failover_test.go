@@ -23,7 +23,7 @@ type openConsole struct {
 	*http.ServeMux
 }
 
-func (c *openConsole) HandleChange(_, pattern string, handler func(http.ResponseWriter, *http.Request, string)) {
+func (c *openConsole) HandlePush(_, pattern string, handler func(http.ResponseWriter, *http.Request, string)) {
 	c.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { handler(w, r, "ann") })
 }
 

@@ -26,7 +26,8 @@ func (c *console) HandleChange(role, pattern string, handler func(w http.Respons
 	})
 }
 
-// HandlePush is HandleChange for what programs send all the time, such as alerts: it leaves no line in the log.
+// HandlePush is HandleChange without the line in the log: for what programs send all the time, such as alerts, and for whoever keeps an audit of
+// its own, with who did what.
 func (c *console) HandlePush(role, pattern string, handler func(w http.ResponseWriter, r *http.Request, who string)) {
 	c.handle(role, pattern, func(w http.ResponseWriter, r *http.Request, who *bearer) { handler(w, r, who.name) })
 }

@@ -22,11 +22,11 @@ func (f *failover) serve(console mux) {
 	console.Handle("GET /api/v1/serving", http.HandlerFunc(f.getServing))
 	console.Handle("GET /api/v1/events", http.HandlerFunc(f.getEvents))
 	console.Handle("GET /api/v1/failover/shift", http.HandlerFunc(f.getShift))
-	console.HandleChange("operator", "POST /api/v1/failover/hold", f.holder(longestHold))
-	console.HandleChange("admin", "POST /api/v1/failover/hold/long", f.holder(longestLongHold))
-	console.HandleChange("operator", "DELETE /api/v1/failover/hold", f.release)
-	console.HandleChange("operator", "POST /api/v1/failover/shift", f.shift)
-	console.HandleChange("operator", "DELETE /api/v1/failover/shift", f.abortShift)
+	console.HandlePush("operator", "POST /api/v1/failover/hold", f.holder(longestHold))
+	console.HandlePush("admin", "POST /api/v1/failover/hold/long", f.holder(longestLongHold))
+	console.HandlePush("operator", "DELETE /api/v1/failover/hold", f.release)
+	console.HandlePush("operator", "POST /api/v1/failover/shift", f.shift)
+	console.HandlePush("operator", "DELETE /api/v1/failover/shift", f.abortShift)
 }
 
 // listed is a subject in the answer to GET /api/v1/failover.

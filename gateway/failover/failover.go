@@ -25,8 +25,8 @@ const shutdownPatience = 5 * time.Second
 // mux is what failover needs of the console.
 type mux interface {
 	Handle(pattern string, handler http.Handler)
-	// HandleChange asks for a token of at least this role; who is its name.
-	HandleChange(role, pattern string, handler func(w http.ResponseWriter, r *http.Request, who string))
+	// HandlePush asks for a token of at least this role; who is its name. It logs nothing: the audit's line of a change says more, and a dry run has none.
+	HandlePush(role, pattern string, handler func(w http.ResponseWriter, r *http.Request, who string))
 }
 
 // failover is the extension `failover`.

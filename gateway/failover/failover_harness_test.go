@@ -32,7 +32,7 @@ type console struct {
 	*http.ServeMux
 }
 
-func (c *console) HandleChange(role, pattern string, handler func(http.ResponseWriter, *http.Request, string)) {
+func (c *console) HandlePush(role, pattern string, handler func(http.ResponseWriter, *http.Request, string)) {
 	c.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Role", role)
 		handler(w, r, "oncall")
