@@ -105,7 +105,8 @@ func planShift(cmd *cobra.Command, gateway *remote, flags *shiftFlags, asJSON bo
 		return usageError{err}
 	}
 	var answer struct {
-		Plan *failover.Plan `json:"plan"`
+		Plan     *failover.Plan `json:"plan"`
+		Warnings []string       `json:"warnings,omitempty"`
 	}
 	if err := gateway.change(cmd.Context(), http.MethodPost, shiftPath, url.Values{"dry_run": {"1"}}, request, &answer); err != nil {
 		return err
@@ -120,7 +121,13 @@ func planShift(cmd *cobra.Command, gateway *remote, flags *shiftFlags, asJSON bo
 	if err != nil {
 		return err
 	}
-	return showPlan(cmd.OutOrStdout(), answer.Plan, now)
+	if err := showPlan(cmd.OutOrStdout(), answer.Plan, now); err != nil {
+		return err
+	}
+	for _, warning := range answer.Warnings {
+		fmt.Fprintln(cmd.OutOrStdout(), "WARNING:", printable(warning))
+	}
+	return nil
 }
 
 func applyShift(cmd *cobra.Command, gateway *remote, flags *shiftFlags, asJSON bool) error {
@@ -150,9 +157,10 @@ func applyShift(cmd *cobra.Command, gateway *remote, flags *shiftFlags, asJSON b
 
 // shiftChanged is the answer to a change.
 type shiftChanged struct {
-	Plan    *failover.Plan `json:"plan"`
-	Saved   bool           `json:"saved"`
-	Problem string         `json:"problem,omitempty"`
+	Plan     *failover.Plan `json:"plan"`
+	Warnings []string       `json:"warnings,omitempty"`
+	Saved    bool           `json:"saved"`
+	Problem  string         `json:"problem,omitempty"`
 }
 
 func (c *shiftChanged) warning() string {

@@ -16,9 +16,10 @@ import (
 
 // shiftConsole answers as a gateway with two IDCs and this plan does, and keeps what was asked of it.
 type shiftConsole struct {
-	plan  *failover.Plan
-	entry []failover.Measured
-	asked []string
+	plan     *failover.Plan
+	warnings []string
+	entry    []failover.Measured
+	asked    []string
 }
 
 func (c *shiftConsole) start(t *testing.T) string {
@@ -44,7 +45,7 @@ func (c *shiftConsole) start(t *testing.T) string {
 		case err != nil:
 			answer(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		case r.URL.Query().Get("dry_run") == "1":
-			answer(w, http.StatusOK, map[string]any{"plan": plan})
+			answer(w, http.StatusOK, map[string]any{"plan": plan, "warnings": c.warnings})
 		case c.plan.Active() && !request.Replace:
 			answer(w, http.StatusConflict, map[string]string{"error": c.plan.ID + " is under way"})
 		default:
@@ -131,7 +132,8 @@ func TestShiftApplyStatusAbort(t *testing.T) {
 	apply := []string{"shift", "apply", "--url", address, "--to", "idc1=40", "--for", "4h"}
 	expectCall(t, 0, append(apply, "--dry-run"), "40 %  60 %")
 	require.Nil(t, c.plan)
-	expectCall(t, 0, append(apply, "--why", "disks"), "40 %  60 %", " has begun. ", "WARNING: a restart would forget it: disk full")
+	c.warnings = []string{"idc/idc1/entry is dead\x1b[2J: it gets nothing"}
+	expectCall(t, 0, append(apply, "--why", "disks"), "40 %  60 %", "WARNING: idc/idc1/entry is dead?[2J: it gets nothing\n", " has begun. ", "WARNING: a restart would forget it: disk full")
 	require.Equal(t, []string{"DELETE ", "POST dry_run=1", "POST dry_run=1", "POST "}, c.asked)
 	first := c.plan.ID
 

@@ -41,6 +41,7 @@ type changed struct {
 	Holds    []Hold          `json:"holds,omitempty"`    // that were made
 	Released []Hold          `json:"released,omitempty"` // that ended
 	Plan     json.RawMessage `json:"plan,omitempty"`
+	Warnings []string        `json:"warnings,omitempty"` // of a plan: what speaks against it
 	Saved    bool            `json:"saved"`
 	Problem  string          `json:"problem,omitempty"` // why it is not saved
 }

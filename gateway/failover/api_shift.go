@@ -61,10 +61,11 @@ func (f *failover) shift(w http.ResponseWriter, r *http.Request, who string) {
 	}
 	plan.By = who
 	if dry {
-		answer(w, http.StatusOK, map[string]any{"plan": plan})
+		f.dryRun(w, r, plan)
 		return
 	}
 	var begun json.RawMessage
+	var warnings []string
 	err = f.loop.ask(r.Context(), func(now time.Time) error {
 		l := f.loop
 		if l.plan.Active() && !request.Replace {
@@ -72,10 +73,24 @@ func (f *failover) shift(w http.ResponseWriter, r *http.Request, who string) {
 		}
 		l.note(plan.Succeed(now, l.plan))
 		l.plan = plan
-		begun = l.planText()
+		begun, warnings = l.planText(), plan.warnings(l.decision.Verdict)
 		return nil
 	})
-	f.answerChange(w, r, changed{Plan: begun}, err)
+	f.answerChange(w, r, changed{Plan: begun, Warnings: warnings}, err)
+}
+
+// dryRun answers what would be, as if the plan began now.
+func (f *failover) dryRun(w http.ResponseWriter, r *http.Request, plan *Plan) {
+	var warnings []string
+	err := f.loop.look(r.Context(), func(time.Time) { warnings = plan.warnings(f.loop.decision.Verdict) })
+	if err != nil {
+		refuse(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	answer(w, http.StatusOK, struct {
+		Plan     *Plan    `json:"plan"`
+		Warnings []string `json:"warnings,omitempty"`
+	}{plan, warnings})
 }
 
 // abortShift serves DELETE /api/v1/failover/shift.

@@ -67,6 +67,37 @@ func TestShift(t *testing.T) {
 	})
 }
 
+// Who would give traffic to what is dead hears of it, and a dry run is no change.
+func TestShiftToADeadIDC(t *testing.T) {
+	inBubble(t, func(t *testing.T, directory string) {
+		g := launch(t, acting(directory))
+		defer g.stop()
+		const path = "/api/v1/failover/shift"
+		g.see(10, entry1, entry2)
+		g.see(10, entry1, "!"+entry2)
+		version := g.loop.decision.Serving.Version
+		f := func(query, request, want string) {
+			t.Helper()
+			var told struct{ Warnings []string }
+			g.get(t, "POST", path+query, request, &told)
+			if want == "" {
+				require.Empty(t, told.Warnings)
+				return
+			}
+			require.Len(t, told.Warnings, 1)
+			require.Regexp(t, "^idc/idc2/entry is dead since .*: "+want+"$", told.Warnings[0])
+		}
+		const nothing, ends = "it gets nothing before it is healthy again", "the shift ends as soon as it gives it traffic"
+		f("?dry_run=1", `{"to":{"idc2":60},"for":"30m"}`, nothing)
+		f("?dry_run=1", `{"to":{"idc2":60},"steps":[{"percent":55,"for":"1m"}],"for":"30m"}`, ends)
+		f("?dry_run=1", `{"to":{"idc2":60},"for":"30m","abort_if":{"error_ratio":0.05}}`, ends)
+		f("?dry_run=1", `{"to":{"idc2":60},"for":"30m","abort_if":{"error_ratio":0.05},"hard":true}`, nothing)
+		f("?dry_run=1", `{"to":{"idc1":60},"for":"30m"}`, "")
+		require.Equal(t, version, g.loop.decision.Serving.Version)
+		f("", `{"to":{"idc2":60},"for":"30m"}`, nothing)
+	})
+}
+
 // A ramp that hurts is taken back at once, and somebody is told; one that a person ends is not told of.
 func TestShiftAborts(t *testing.T) {
 	inBubble(t, func(t *testing.T, directory string) {

@@ -16,6 +16,26 @@ func (p *Plan) after(now time.Time) string {
 	return "base weights: " + percents(p.Base)
 }
 
+// warnings are what speaks against the plan now: IDCs that it gives more than before, and that are unhealthy.
+func (p *Plan) warnings(verdicts map[string]Verdict) (told []string) {
+	for _, idc := range slices.Sorted(maps.Keys(p.Base)) {
+		gains := func(s Step) bool { return s.Weights[idc] > p.before()[idc] }
+		for _, side := range p.sides() {
+			subject := idcSubject(idc, string(side))
+			v := verdicts[subject]
+			if !v.bad() || !slices.ContainsFunc(p.Steps, gains) {
+				continue
+			}
+			then := "it gets nothing before it is healthy again"
+			if !p.Hard && (len(p.Steps) > 1 || p.AbortIf != nil) {
+				then = "the shift ends as soon as it gives it traffic"
+			}
+			told = append(told, fmt.Sprintf("%s is %s: %s", subject, v.cause(""), then))
+		}
+	}
+	return told
+}
+
 func (p *Plan) event(now time.Time, what, why string) Event {
 	e := Event{At: now, Kind: "shift", Subject: p.ID, What: what, Why: why}
 	if p.Active() {
