@@ -98,7 +98,7 @@ func explain(args []string) (explained, error) {
 		}
 	}
 	if unknown != nil {
-		return answer, fmt.Errorf("no such flag: %s\nthe flags are %s, and - for none", strings.Join(unknown, ", "), strings.Join(flagNames(mesh.Explanations()), " "))
+		return answer, fmt.Errorf("no such flag: %s\nthe flags are %s, and - for none; a DNS name is a word with a dot", strings.Join(unknown, ", "), strings.Join(flagNames(mesh.Explanations()), " "))
 	}
 	if len(args) == 0 {
 		answer.Flags = mesh.Explanations()
