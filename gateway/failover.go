@@ -173,7 +173,7 @@ func (s *failoverSubject) outText() string {
 	case s.Blocked != "":
 		return "no (" + s.Blocked + ")"
 	case s.WouldOut:
-		return "no (observe)"
+		return "no (mode observe)"
 	}
 	return "no"
 }

@@ -203,7 +203,7 @@ func (d *decider) serve() {
 		item := &d.items[i]
 		item.Out = item.isOut() && (item.held || d.Act[item.kind])
 		if item.Down && !item.Out && !item.held {
-			item.Blocked = "observe"
+			item.Blocked = "mode observe"
 		}
 		if item.missing && !item.Down && !item.held {
 			delete(d.out.Verdict, item.subject)
