@@ -138,7 +138,7 @@ func keysOf(err, inner error) (keys []string, ok bool) {
 		if isGoType(field.Name()) {
 			return nil, true
 		}
-		return strings.Split(field.Name(), "."), true
+		return keysIn(field.Name()), true
 	}
 	added := strings.TrimSuffix(err.Error(), inner.Error())
 	switch {
@@ -148,6 +148,22 @@ func keysOf(err, inner error) (keys []string, ok bool) {
 	}
 	path, ok := strings.CutSuffix(added, ": ") // confmap.Validate's
 	return strings.Split(path, confmap.KeyDelimiter), ok && !strings.Contains(path, " ")
+}
+
+// keysIn are the keys in mapstructure's name of a field, such as zones[a.example].names[api]: keys in brackets may have dots.
+func keysIn(name string) (keys []string) {
+	for name != "" {
+		if key, rest, ok := strings.Cut(strings.TrimPrefix(name, "["), "]"); ok && name[0] == '[' {
+			keys, name = append(keys, key), strings.TrimPrefix(rest, ".")
+			continue
+		}
+		end := strings.IndexAny(name, ".[")
+		if end <= 0 { // it is the last one
+			return append(keys, name)
+		}
+		keys, name = append(keys, name[:end]), strings.TrimPrefix(name[end:], ".")
+	}
+	return keys
 }
 
 // isGoType tells a type's name, such as configtls.ServerConfig, which stands for the root of what is decoded, from a key.

@@ -47,6 +47,10 @@ func TestValidate(t *testing.T) {
 		m+"exporters::plugin/metrics::sending_queue::storag"+unknown,
 		m+"extensions::console: endpoint: missing: the host:port to listen at, such as localhost:7070",
 		m+`extensions::plugins::processes::victoriametrics: kind: "storge" is none of storage, alerting, notification`)
+	// Values that are none, below keys that have dots.
+	f("testdata/dots.yaml",
+		"testdata/dots.yaml: receivers::probes::modules::entry::http::valid_status_codes::1: expected type 'int', got unconvertible type 'string'",
+		`testdata/dots.yaml: extensions::dns::zones::gslb.example.com::names::api.eu::idcs::idc1::1: ParseAddr("foo"): unable to parse IP`)
 	// An unknown section.
 	f("testdata/section.yaml", "testdata/section.yaml: receiver"+unknown)
 	// An unknown key of the Collector's own section.
