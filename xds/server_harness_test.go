@@ -1,105 +1,28 @@
 package xds
 
 import (
-	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// typeURLs are the types as scripts name them.
-func typeURLs() map[string]string {
-	return map[string]string{
-		"cds": ClusterType, "eds": AssignmentType, "lds": ListenerType, "rds": RouteType,
-		"sds": typePrefix + "envoy.extensions.transport_sockets.tls.v3.Secret", "odd": "example.com/odd", "none": "",
-	}
-}
-
-func shortType(typeURL string) string {
-	for short, full := range typeURLs() {
-		if full == typeURL {
-			return short
-		}
-	}
-	return typeURL
-}
-
-// resource makes one whose content is a number. A cluster's is followed, if it has one, by / and its assignment's name.
-func resource(t testing.TB, kind, name, content string) *Resource {
-	t.Helper()
-	content, service, isEDS := strings.Cut(content, "/")
-	var m proto.Message
-	switch kind {
-	case "cds":
-		c := &clusterv3.Cluster{Name: name, AltStatName: content}
-		if isEDS {
-			c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
-			c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{ServiceName: service}
-		}
-		m = c
-	case "eds":
-		n, err := strconv.ParseUint(content, 10, 32)
-		require.NoError(t, err)
-		m = &endpointv3.ClusterLoadAssignment{ClusterName: name, Policy: &endpointv3.ClusterLoadAssignment_Policy{OverprovisioningFactor: wrapperspb.UInt32(uint32(n))}}
-	case "lds":
-		m = &listenerv3.Listener{Name: name, StatPrefix: content}
-	case "rds":
-		m = &routev3.RouteConfiguration{Name: name, InternalOnlyHeaders: []string{content}}
-	default:
-		m = wrapperspb.String(name + "=" + content)
-	}
-	r, err := NewResource(name, m)
-	require.NoError(t, err)
-	return r
-}
-
-// content undoes resource.
-func content(t testing.TB, resource *anypb.Any) string {
-	t.Helper()
-	m, err := resource.UnmarshalNew()
-	require.NoError(t, err)
-	switch m := m.(type) {
-	case *clusterv3.Cluster:
-		return m.GetName() + "=" + m.GetAltStatName()
-	case *endpointv3.ClusterLoadAssignment:
-		if m.GetPolicy() == nil && len(m.GetEndpoints()) == 0 {
-			return m.GetClusterName() + "=empty"
-		}
-		return fmt.Sprint(m.GetClusterName(), "=", m.GetPolicy().GetOverprovisioningFactor().GetValue())
-	case *listenerv3.Listener:
-		return m.GetName() + "=" + m.GetStatPrefix()
-	case *routev3.RouteConfiguration:
-		return m.GetName() + "=" + m.GetInternalOnlyHeaders()[0]
-	case *wrapperspb.StringValue:
-		return m.GetValue()
-	}
-	t.Fatalf("unexpected %T", m)
-	return ""
-}
 
 // wire is a server and clients of it that follow a script, within a bubble of synctest.
 type wire struct {
@@ -110,8 +33,9 @@ type wire struct {
 	delta, separate bool
 
 	clients map[string]*client // by type, if separate; else under ""
-	got     []string           // responses since they were looked at
-	hold    bool               // do not acknowledge
+	mu      sync.Mutex
+	got     []string // responses since they were looked at
+	hold    bool     // do not acknowledge
 }
 
 // client is one stream. Its names are those it asked for, by type.
@@ -188,17 +112,31 @@ func (c *client) receive() {
 	for {
 		line, typeURL, nonce, err := c.next()
 		if err != nil {
-			if err != io.EOF {
-				c.wire.got = append(c.wire.got, "error "+strings.Fields(err.Error())[4])
+			if !errors.Is(err, io.EOF) {
+				c.wire.hear("error " + status.Code(err).String())
 			}
 			return
 		}
-		c.wire.got = append(c.wire.got, line)
+		c.wire.hear(line)
 		c.nonce[typeURL] = nonce
 		if !c.wire.hold {
 			c.answer(typeURL, nonce, "")
 		}
 	}
+}
+
+func (w *wire) hear(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.got = append(w.got, line)
+}
+
+// heard returns all responses since the last time.
+func (w *wire) heard() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer func() { w.got = nil }()
+	return strings.Join(w.got, "; ")
 }
 
 // next tells a response as scripts do: "cds a=1 b=1 -c".
@@ -246,7 +184,7 @@ func (c *client) answer(typeURL, nonce, why string) {
 
 // ask sends a request. State of the world: all names, "eds a b"; delta: "eds +a -b ?c=1", where the last says what it has.
 func (c *client) ask(words []string) {
-	typeURL := cmp.Or(typeURLs()[words[0]])
+	typeURL := typeURLs()[words[0]]
 	var node *corev3.Node
 	if c.first {
 		node = &corev3.Node{Id: "client"}
@@ -284,8 +222,7 @@ func (w *wire) play(script string) {
 			w.stream(words[0]).ask(words)
 		case "want": // all responses since the last time
 			synctest.Wait()
-			require.Equal(w.t, rest, strings.Join(w.got, "; "), "%s\nin%s", line, script)
-			w.got = nil
+			require.Equal(w.t, rest, w.heard(), "%s, in\n%s", line, script)
 		case "hold": // acknowledge nothing by itself from now on
 			w.hold = true
 		case "ack", "nack": // the last response of a type
