@@ -36,8 +36,14 @@ func shortType(typeURL string) string {
 // resource makes one whose content is a number. A cluster's is followed, if it has one, by / and its assignment's name.
 func resource(t testing.TB, kind, name, content string) *Resource {
 	t.Helper()
+	r, err := NewResource(name, message(t, kind, name, content))
+	require.NoError(t, err)
+	return r
+}
+
+func message(t testing.TB, kind, name, content string) proto.Message {
+	t.Helper()
 	content, service, isEDS := strings.Cut(content, "/")
-	var m proto.Message
 	switch kind {
 	case "cds":
 		c := &clusterv3.Cluster{Name: name, AltStatName: content}
@@ -45,21 +51,17 @@ func resource(t testing.TB, kind, name, content string) *Resource {
 			c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
 			c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{ServiceName: service}
 		}
-		m = c
+		return c
 	case "eds":
 		n, err := strconv.ParseUint(content, 10, 32)
 		require.NoError(t, err)
-		m = &endpointv3.ClusterLoadAssignment{ClusterName: name, Policy: &endpointv3.ClusterLoadAssignment_Policy{OverprovisioningFactor: wrapperspb.UInt32(uint32(n))}}
+		return &endpointv3.ClusterLoadAssignment{ClusterName: name, Policy: &endpointv3.ClusterLoadAssignment_Policy{OverprovisioningFactor: wrapperspb.UInt32(uint32(n))}}
 	case "lds":
-		m = &listenerv3.Listener{Name: name, StatPrefix: content}
+		return &listenerv3.Listener{Name: name, StatPrefix: content}
 	case "rds":
-		m = &routev3.RouteConfiguration{Name: name, InternalOnlyHeaders: []string{content}}
-	default:
-		m = wrapperspb.String(name + "=" + content)
+		return &routev3.RouteConfiguration{Name: name, InternalOnlyHeaders: []string{content}}
 	}
-	r, err := NewResource(name, m)
-	require.NoError(t, err)
-	return r
+	return wrapperspb.String(name + "=" + content)
 }
 
 // content undoes resource.

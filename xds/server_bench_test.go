@@ -2,7 +2,9 @@ package xds
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -26,7 +28,6 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // The fan-out benchmarks take one host out of 50 of 100 clusters with 100 endpoints each, and put it back. Each client has a stream, up to 8,000 a
@@ -124,7 +125,7 @@ func fanAssignments(clusters, endpoints int) map[string]*endpointv3.ClusterLoadA
 // fan is many clients.
 type fan struct{ got chan time.Time }
 
-// skim is a response of which a client reads the nonce only.
+// skim is a response of which a client reads the nonce only, and copies nothing.
 type skim struct{ nonce string }
 
 type skimCodec struct{ encoding.CodecV2 }
@@ -134,14 +135,30 @@ func (c skimCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
-	defer buffer.Free()
-	return fields(buffer.ReadOnlyData(), func(n protowire.Number, value []byte) error {
-		if n == 5 {
-			s.nonce = string(value)
+	r := data.Reader()
+	defer r.Close()
+	for r.Remaining() > 0 {
+		tag, err := binary.ReadUvarint(r)
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+		size, err := binary.ReadUvarint(r)
+		if err != nil {
+			return err
+		}
+		if tag>>3 != 5 {
+			if _, err := r.Discard(int(size)); err != nil {
+				return err
+			}
+			continue
+		}
+		nonce := make([]byte, size)
+		if _, err := io.ReadFull(r, nonce); err != nil {
+			return err
+		}
+		s.nonce = string(nonce)
+	}
+	return nil
 }
 
 func (f *fan) open(b *testing.B, address string, clients int) {

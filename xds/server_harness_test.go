@@ -50,21 +50,27 @@ type client struct {
 func newWire(t *testing.T, options Options) *wire {
 	w := &wire{t: t, cache: NewCache(), clients: map[string]*client{}}
 	w.server = NewServer(w.cache, options)
+	t.Cleanup(w.server.Close)
+	w.connect(w.server.Register)
+	return w
+}
+
+// connect serves what is registered.
+func (w *wire) connect(register func(*grpc.Server)) {
+	t := w.t
 	grpcServer := grpc.NewServer(ServerOption())
-	w.server.Register(grpcServer)
+	register(grpcServer)
 	listener := bufconn.Listen(1 << 20)
 	go func() { _ = grpcServer.Serve(listener) }()
-	var err error
-	w.conn, err = grpc.NewClient("passthrough:///bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),
+	conn, err := grpc.NewClient("passthrough:///bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
 	require.NoError(t, err)
+	w.conn = conn
 	t.Cleanup(func() {
-		_ = w.conn.Close()
-		w.server.Close()
+		_ = conn.Close()
 		grpcServer.Stop()
 		synctest.Wait()
 	})
-	return w
 }
 
 // set is one Update: "cds a=1 b=-; eds a=1".
