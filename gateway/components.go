@@ -32,6 +32,7 @@ import (
 	"github.com/lockkeeper/lockkeeper/gateway/pluginhost"
 	"github.com/lockkeeper/lockkeeper/gateway/storage"
 	"github.com/lockkeeper/lockkeeper/probes"
+	"github.com/lockkeeper/lockkeeper/xds"
 )
 
 // components lists what a configuration may use. It is the only place where the components know one another.
@@ -64,6 +65,7 @@ func components() (otelcol.Factories, error) {
 		healthcheckextension.NewFactory(),
 		pluginhost.NewFactory(),
 		pprofextension.NewFactory(),
+		xds.NewFactory(),
 		zpagesextension.NewFactory(),
 	)
 	return otelcol.Factories{
