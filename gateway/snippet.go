@@ -24,6 +24,7 @@ type envoySnippet struct {
 	ListenHost, ListenPort     string
 	UpstreamHost, UpstreamPort string
 	UpstreamLog                bool // an entry for each try
+	xdsSnippet
 }
 
 func newSnippetCommand() *cobra.Command {
@@ -41,14 +42,15 @@ func newSnippetCommand() *cobra.Command {
 }
 
 func newSnippetEnvoyCommand() *cobra.Command {
-	var address, listen, upstream string
-	var full bool
+	var address, listen, upstream, xds string
+	var full, sotw bool
 	var s envoySnippet
 	cmd := &cobra.Command{
 		Use:   "envoy",
 		Short: "Print what to put into an Envoy so that it sends its access logs and stats here",
 		Example: `  lockkeeper snippet envoy --address 10.0.0.7:9001
-  lockkeeper snippet envoy --full --upstream 127.0.0.1:8080 > envoy.yaml && envoy -c envoy.yaml`,
+  lockkeeper snippet envoy --full --upstream 127.0.0.1:8080 > envoy.yaml && envoy -c envoy.yaml
+  lockkeeper snippet envoy --xds 10.0.0.7:18000 --address 10.0.0.7:9001`,
 		Args: cobra.NoArgs,
 		RunE: does(func(cmd *cobra.Command) error {
 			err := errors.Join(
@@ -59,8 +61,14 @@ func newSnippetEnvoyCommand() *cobra.Command {
 			if s.Reporter != "source" && s.Reporter != "destination" {
 				err = errors.Join(err, fmt.Errorf("--reporter %q: must be source or destination", s.Reporter))
 			}
+			if sotw && xds == "" {
+				err = errors.Join(err, errors.New("--sotw: is for --xds HOST:PORT"))
+			}
 			if err != nil {
 				return usageError{err}
+			}
+			if xds != "" {
+				return s.writeXDS(cmd.OutOrStdout(), xds, sotw, full)
 			}
 			name := "envoy"
 			if full {
@@ -73,6 +81,8 @@ func newSnippetEnvoyCommand() *cobra.Command {
 	cmd.Flags().StringVar(&s.Reporter, "reporter", "source", "the side on which the Envoy stands: source (callers, edge) or destination")
 	cmd.Flags().BoolVar(&s.UpstreamLog, "upstream-log", false, "log each try, too: names the hosts that retries hide, and costs one more entry for each request")
 	cmd.Flags().BoolVar(&full, "full", false, "a whole configuration of an Envoy to try it with")
+	cmd.Flags().StringVar(&xds, "xds", "", "a whole bootstrap: Envoy takes clusters, endpoints, listeners and routes from the gateway's extension xds at `HOST:PORT`")
+	cmd.Flags().BoolVar(&sotw, "sotw", false, "with --xds: each change as the state of the world, not as a delta")
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:10000", "with --full: `HOST:PORT` at which Envoy takes requests")
 	cmd.Flags().StringVar(&upstream, "upstream", "127.0.0.1:8080", "with --full: `HOST:PORT` to which it passes them on")
 	return cmd
