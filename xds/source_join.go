@@ -117,17 +117,20 @@ func (m machines) endpoint(from *sourceEndpoint) (e Endpoint, err error) {
 	}
 	machine := m.byAddress[e.Address.Addr()]
 	if from.Machine != "" {
-		if machine = m.byName[from.Machine]; machine == nil {
+		if machine = m.byName[from.Machine]; machine == nil && len(m.byName) > 0 {
 			return e, fmt.Errorf("machine: there is no %q: name it under machines, in this file or another one of sources", from.Machine)
 		}
 	}
-	e.IDC, e.subjects = from.IDC, []string{endpointPrefix + e.Address.String()}
+	e.Machine, e.IDC, e.subjects = from.Machine, from.IDC, []string{endpointPrefix + e.Address.String()}
 	if machine != nil {
-		e.Machine, e.subjects = machine.Name, append(e.subjects, machinePrefix+machine.Name)
+		e.Machine = machine.Name
 		if e.IDC != "" && machine.IDC != "" && e.IDC != machine.IDC {
 			return e, fmt.Errorf("idc: %s, but its machine %s is in %s", e.IDC, machine.Name, machine.IDC)
 		}
 		e.IDC = cmp.Or(e.IDC, machine.IDC)
+	}
+	if e.Machine != "" {
+		e.subjects = append(e.subjects, machinePrefix+e.Machine)
 	}
 	runs := map[string]string{}
 	for key, value := range map[string]string{"workload": from.Workload, "app": from.App, "version": from.Version} {
