@@ -18,18 +18,17 @@ const (
 	filesMost  = 64 << 20    // bytes of each
 )
 
-// files is the source of what files say. A file with mistakes changes nothing of what it says itself, nor of the others. Files are read as a whole each
+// files is the source of what files say. Listeners and routes are taken up each by themselves, the sources together. What has mistakes changes nothing. Files are read as a whole each
 // time: those behind links, as Kubernetes mounts them, and those of network file systems change without a word.
 type files struct {
 	log    *zap.Logger
 	all    []*file
 	failed atomic.Int64 // times that new mistakes were found
 
-	sources   []*sourceFile
-	listeners map[string]*Resource
-	routes    []*Route
-	content   *Content // at work
-	problem   string   // with all of them together
+	sources  []*sourceFile // each without mistakes of its own
+	unjoined bool          // one of them is new
+	problem  string        // with all of them together
+	content  Content       // at work
 }
 
 // file is one that is followed.
@@ -53,7 +52,7 @@ func openFiles(c *Config, log *zap.Logger) (*files, error) {
 		add(fmt.Sprintf("sources::%d::file", i), source.File, func(name string, text []byte) (err error) {
 			parsed, err := parseSource(name, text)
 			if err == nil {
-				f.sources[i] = parsed
+				f.sources[i], f.unjoined = parsed, true
 			}
 			return err
 		})
@@ -61,14 +60,14 @@ func openFiles(c *Config, log *zap.Logger) (*files, error) {
 	add("listeners", c.Listeners, func(name string, text []byte) error {
 		listeners, err := parseListeners(name, text)
 		if err == nil {
-			f.listeners = listeners
+			f.content.Listeners = listeners
 		}
 		return err
 	})
 	add("routes", c.Routes, func(name string, text []byte) error {
 		routes, err := parseRoutes(name, text)
 		if err == nil {
-			f.routes = routes
+			f.content.Routes = routes
 		}
 		return err
 	})
@@ -84,19 +83,26 @@ func openFiles(c *Config, log *zap.Logger) (*files, error) {
 	return f, f.join()
 }
 
-// join makes the content out of all files.
+// join makes clusters out of all sources.
 func (f *files) join() error {
+	f.unjoined = false
 	clusters, err := joinSources(f.sources)
 	if err != nil {
 		return fmt.Errorf("sources: %w", err)
 	}
-	f.content = &Content{Clusters: clusters, Listeners: f.listeners, Routes: f.routes}
+	f.content.Clusters = clusters
 	return nil
+}
+
+// now is what is at work.
+func (f *files) now() *Content {
+	content := f.content
+	return &content
 }
 
 // Run implements source.
 func (f *files) Run(ctx context.Context, apply func(*Content)) error {
-	apply(f.content)
+	apply(f.now())
 	tick := time.NewTicker(filesEvery)
 	defer tick.Stop()
 	for {
@@ -106,7 +112,7 @@ func (f *files) Run(ctx context.Context, apply func(*Content)) error {
 		case <-tick.C:
 		}
 		if f.look() {
-			apply(f.content)
+			apply(f.now())
 		}
 	}
 }
@@ -122,17 +128,16 @@ func (f *files) look() bool {
 			f.refuse(one.key, err)
 		}
 	}
-	if !changed {
-		return false
-	}
-	err := f.join()
-	if problem := words(err); problem != f.problem {
-		f.problem = problem
-		if err != nil {
-			f.refuse("sources", err)
+	if f.unjoined {
+		err := f.join()
+		if problem := words(err); problem != f.problem {
+			f.problem = problem
+			if err != nil {
+				f.refuse("sources", err)
+			}
 		}
 	}
-	return err == nil
+	return changed
 }
 
 func words(err error) string {

@@ -72,7 +72,7 @@ func (x *xds) start(ctx context.Context, host component.Host) (err error) {
 		return err
 	}
 	x.begin = sync.OnceFunc(func() { x.serve(host) })
-	x.check(x.overlay.setContent(x.files.content))
+	x.check(x.overlay.setContent(x.files.now()))
 	for _, extension := range host.GetExtensions() {
 		if w, ok := extension.(watcher); ok {
 			x.unwatch = w.WatchServing(x.apply)
