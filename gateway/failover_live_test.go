@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -149,8 +150,8 @@ func (g *failoverGateway) alerted(t *testing.T, names ...string) {
 func TestFailoverOutlivesPlugins(t *testing.T) {
 	g, plugins := newFailoverGateway(t), newAlertingGateway(t)
 	plugins.console = g.console
-	startRun(t, append(plugins.args, "--config", g.file, "--config", "yaml:service::extensions: [file_storage, plugins, alerting, failover, dns, console]")...).
-		expect(t, "Lockkeeper is ready")
+	p := startRun(t, append(plugins.args, "--config", g.file, "--config", "yaml:service::extensions: [file_storage, plugins, alerting, failover, dns, console]")...)
+	p.expect(t, "Lockkeeper is ready")
 	w := g.watch(t)
 	one, two := g.idcs[0], g.idcs[1]
 	w.answered(t, one, two)
@@ -191,4 +192,5 @@ func TestFailoverOutlivesPlugins(t *testing.T) {
 			t.Errorf("%s lives", name)
 		}
 	}
+	p.signal(t, syscall.SIGKILL) // it would wait for the storage, and there is no plugin that it must end
 }
