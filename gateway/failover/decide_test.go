@@ -58,3 +58,21 @@ func TestEntryDiesAndReturns(t *testing.T) {
 		"12:02:20 50 % base weight",
 	}, got)
 }
+
+// What would have been taken out in mode observe is not, because the gateway begins again in mode act: only evidence of now takes anything out.
+func TestModeChangesOverARestart(t *testing.T) {
+	const dead, idle = "idc/idc2/entry", "machine/m1"
+	opinions := []Opinion{
+		{Subject: "idc/idc1/entry", IDC: "idc1", Health: Healthy, Since: start}, {Subject: dead, IDC: "idc2", Health: Dead, Since: start},
+		{Subject: idle, IDC: "idc1", Health: Dead, Since: start}, {Subject: "machine/m2", IDC: "idc1", Health: Healthy, Since: start},
+	}
+	observed := twoIDCs(false).Decide(Input{Now: start, Opinions: opinions})
+	require.True(t, observed.Verdict[dead].Down)
+	require.Contains(t, observed.Would.Out, idle)
+	begun := twoIDCs(true).Decide(Input{Now: start.Add(time.Second), Before: Loaded(observed)})
+	require.Equal(t, map[string]uint32{"idc1": 5000, "idc2": 5000}, entries(begun))
+	require.Empty(t, begun.Serving.Out)
+	acted := twoIDCs(true).Decide(Input{Now: start.Add(2 * time.Second), Opinions: opinions, Before: begun})
+	require.Equal(t, map[string]uint32{"idc1": 10_000, "idc2": 0}, entries(acted))
+	require.Contains(t, acted.Serving.Out, idle)
+}
