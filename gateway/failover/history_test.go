@@ -28,7 +28,8 @@ type history struct {
 	holds    []Hold
 	shift    Shift
 	decision Decision
-	fell     map[string]time.Time // when an IDC's entry was last taken out by its verdict
+	fell     map[string]time.Time // when a verdict took it out the last time
+	kinds    int                  // of what may happen: the fewer, the more often people say something
 	now      time.Time
 }
 
@@ -37,6 +38,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 		t: t, random: rand.New(rand.NewPCG(seed, 1)), rules: DefaultRules(), judges: map[string]*Judge{}, failing: map[string]bool{},
 		fell: map[string]time.Time{}, now: start, sites: []string{""},
 	}
+	h.kinds = []int{6, 12, 24}[h.random.IntN(3)]
 	h.rules.IDCs = map[string]IDC{}
 	left := 100.0
 	idcs := 2 + h.random.IntN(2)
@@ -114,7 +116,7 @@ func (h *history) second() {
 func (h *history) stir() {
 	subject := h.subjects[h.random.IntN(len(h.subjects))]
 	fail := h.random.IntN(2) == 0
-	switch h.random.IntN(12) {
+	switch h.random.IntN(h.kinds) {
 	case 0:
 		h.holds = append(slices.DeleteFunc(h.holds, func(o Hold) bool { return o.Subject == subject }), Hold{
 			Subject: subject, Action: []Action{Keep, Eject, Restore}[h.random.IntN(3)], Hard: h.random.IntN(2) == 0, By: "ana",
@@ -163,6 +165,7 @@ func (h *history) decide() {
 	h.same("deciding again must change nothing", after, twice)
 
 	h.neverNothing(after)
+	h.neverInObserve(after)
 	h.neverMore(in.Before, after)
 	h.neverFaster(in.Before, after)
 	h.decision = after
@@ -194,7 +197,29 @@ func (h *history) neverNothing(d Decision) {
 	}
 }
 
-// neverMore: what the verdicts newly take out stays within the budget, counting all that is out.
+// neverInObserve: what does not act takes nothing out.
+func (h *history) neverInObserve(d Decision) {
+	for subject, v := range d.Verdict {
+		if v.Out && !h.rules.Act[Kind(subject)] {
+			require.True(h.t, slices.ContainsFunc(h.holds, func(o Hold) bool { return o.Subject == subject }), "%v: %s", h.now.Sub(start), subject)
+		}
+	}
+}
+
+// frozen tells whether so many went down at once that nothing more may be taken out.
+func (h *history) frozen(d Decision, members []string) bool {
+	recent := 0
+	for _, m := range members {
+		v := d.Verdict[m]
+		dead := d.Verdict["idc/"+v.IDC+"/entry"].bad() || d.Verdict["idc/"+v.IDC+"/mesh"].bad()
+		if v.bad() && !dead && h.now.Sub(v.Since) < freezeWindow {
+			recent++
+		}
+	}
+	return recent >= freezeLeast && recent*100 > h.rules.Safety.FreezePercent*len(members)
+}
+
+// neverMore: what the verdicts newly take out stays within the budget, counting all that is out, and they take out nothing in a freeze.
 func (h *history) neverMore(before, after Decision) {
 	groups := map[string][]string{}
 	for name, members := range h.clusters {
@@ -217,6 +242,7 @@ func (h *history) neverMore(before, after Decision) {
 		}
 		if budget := max(1, len(members)*h.rules.Safety.MaxEjectionPercent/100); fresh != "" {
 			require.LessOrEqual(h.t, out, budget, "%v: %s of %s", h.now.Sub(start), fresh, name)
+			require.False(h.t, h.frozen(after, members), "%v: %s of %s in a freeze", h.now.Sub(start), fresh, name)
 		}
 	}
 }
@@ -239,7 +265,7 @@ func (h *history) neverFaster(before, after Decision) {
 // Whatever happens: never no IDC at the entry, never more out than the budget, never the last one of a cluster, no return before the clean
 // time; and Decide is a function.
 func TestHistories(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(40) {
 		h := newHistory(t, seed)
 		for range 400 {
 			h.second()
