@@ -45,6 +45,8 @@ type client struct {
 	first bool
 	names map[string][]string
 	nonce map[string]string
+
+	version map[string]string // of the last response: what acknowledges one to older servers
 }
 
 func newWire(t *testing.T, options Options) *wire {
@@ -108,7 +110,7 @@ func (w *wire) stream(kind string) *client {
 	}
 	s, err := w.conn.NewStream(w.t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/envoy.service."+method+"DiscoveryService/"+verb+plural)
 	require.NoError(w.t, err)
-	c = &client{wire: w, s: s, first: true, names: map[string][]string{}, nonce: map[string]string{}}
+	c = &client{wire: w, s: s, first: true, names: map[string][]string{}, nonce: map[string]string{}, version: map[string]string{}}
 	w.clients[kind] = c
 	go c.receive()
 	return c
@@ -171,6 +173,7 @@ func (c *client) next() (line, typeURL, nonce string, err error) {
 		}
 		slices.Sort(words)
 		typeURL, nonce = r.GetTypeUrl(), r.GetNonce()
+		c.version[typeURL] = r.GetVersionInfo()
 	}
 	return strings.Join(append([]string{shortType(typeURL)}, words...), " "), typeURL, nonce, nil
 }
@@ -185,7 +188,7 @@ func (c *client) answer(typeURL, nonce, why string) {
 		_ = c.s.SendMsg(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResponseNonce: nonce, ErrorDetail: detail})
 		return
 	}
-	_ = c.s.SendMsg(&discoveryv3.DiscoveryRequest{TypeUrl: typeURL, ResponseNonce: nonce, ErrorDetail: detail, ResourceNames: c.names[typeURL]})
+	_ = c.s.SendMsg(&discoveryv3.DiscoveryRequest{TypeUrl: typeURL, VersionInfo: c.version[typeURL], ResponseNonce: nonce, ErrorDetail: detail, ResourceNames: c.names[typeURL]})
 }
 
 // ask sends a request. State of the world: all names, "eds a b"; delta: "eds +a -b ?c=1", where the last says what it has.
@@ -198,7 +201,7 @@ func (c *client) ask(words []string) {
 	c.first = false
 	if !c.wire.delta {
 		c.names[typeURL] = words[1:]
-		_ = c.s.SendMsg(&discoveryv3.DiscoveryRequest{Node: node, TypeUrl: typeURL, ResourceNames: words[1:], ResponseNonce: c.nonce[typeURL]})
+		_ = c.s.SendMsg(&discoveryv3.DiscoveryRequest{Node: node, TypeUrl: typeURL, ResourceNames: words[1:], VersionInfo: c.version[typeURL], ResponseNonce: c.nonce[typeURL]})
 		return
 	}
 	r := &discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: typeURL, InitialResourceVersions: map[string]string{}}
