@@ -104,16 +104,20 @@ func (w *wire) stream(kind string) *client {
 	if c != nil {
 		return c
 	}
+	c = &client{wire: w, s: w.open(method, plural), first: true, names: map[string][]string{}, nonce: map[string]string{}, version: map[string]string{}}
+	w.clients[kind] = c
+	go c.receive()
+	return c
+}
+
+func (w *wire) open(service, method string) grpc.ClientStream {
 	verb := "Stream"
 	if w.delta {
 		verb = "Delta"
 	}
-	s, err := w.conn.NewStream(w.t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/envoy.service."+method+"DiscoveryService/"+verb+plural)
+	s, err := w.conn.NewStream(w.t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/envoy.service."+service+"DiscoveryService/"+verb+method)
 	require.NoError(w.t, err)
-	c = &client{wire: w, s: s, first: true, names: map[string][]string{}, nonce: map[string]string{}, version: map[string]string{}}
-	w.clients[kind] = c
-	go c.receive()
-	return c
+	return s
 }
 
 func (c *client) receive() {
