@@ -134,7 +134,7 @@ func TestStartMistakes(t *testing.T) {
 	f("xds: sources::0::file: open nowhere.yaml", func(c *Config) { c.Sources[0].File = "nowhere.yaml" })
 	f("listeners: testdata/endpoints.yaml:2: unknown key \"clusters\"", func(c *Config) { c.Listeners = "testdata/endpoints.yaml" })
 	f("routes: read \"testdata\": ", func(c *Config) { c.Routes = "testdata" })
-	f("sources: testdata/endpoints.yaml:2: cluster", func(c *Config) { c.Sources = append(c.Sources, c.Sources[0]) })
+	f("sources: testdata/endpoints.yaml:3: cluster", func(c *Config) { c.Sources = append(c.Sources, c.Sources[0]) })
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
