@@ -123,21 +123,6 @@ func (x *xds) Clusters() map[string][]string {
 	return x.overlay.groups
 }
 
-// Ready implements extensioncapabilities.PipelineWatcher: now everything has started. Who decides what is served and does not say it by now is not waited
-// for: an Envoy that starts needs an answer.
-func (x *xds) Ready() error {
-	x.overlay.mu.Lock()
-	known := x.overlay.serving != nil
-	x.overlay.mu.Unlock()
-	if !known {
-		x.apply(&Serving{})
-	}
-	return nil
-}
-
-// NotReady implements extensioncapabilities.PipelineWatcher.
-func (*xds) NotReady() error { return nil }
-
 // Shutdown ends the streams. Clients keep what they have.
 func (x *xds) Shutdown(context.Context) error {
 	if x.unwatch != nil {

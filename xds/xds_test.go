@@ -81,9 +81,8 @@ func TestServes(t *testing.T) {
 	f := startFleet(t, map[string]string{"endpoints.yaml": twoClusters, "routes.yaml": edgeRoutes})
 	// Nothing is decided yet: whoever connects waits, since an empty answer would have him forget all he has.
 	require.Equal(t, "-", f.endpoints(t, "one"))
-	require.NoError(t, f.Ready())
+	f.decider.decide(Serving{})
 	require.Equal(t, "idc1 1: 1; idc2 1: 3", f.endpoints(t, "one"))
-	require.NoError(t, f.NotReady())
 	f.decider.decide(Serving{Out: dead("machine/a")})
 	require.Equal(t, "idc2 1: 3", f.endpoints(t, "one"))
 	require.Equal(t, "idc2 1: 5", f.endpoints(t, "two"))
