@@ -195,7 +195,7 @@ func (d *durable) compare(t *testing.T, cut bool) {
 			t.Errorf("the storage lacks %d of %d samples", missing, seen)
 		}
 	}()
-	for deadline := time.Now().Add(patience); ; time.Sleep(500 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * patience); ; time.Sleep(500 * time.Millisecond) { // a retry waits for half a minute
 		want, got := d.witness.seen(), d.stored(t)
 		if cut {
 			withoutLast(want, got)

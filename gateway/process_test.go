@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds every wait in tests with real processes.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // process is a gateway, or another program, in a process of its own.
 type process struct {
