@@ -63,8 +63,10 @@ func TestEntryDiesAndReturns(t *testing.T) {
 func TestModeChangesOverARestart(t *testing.T) {
 	const dead, idle = "idc/idc2/entry", "machine/m1"
 	opinions := []Opinion{
-		{Subject: "idc/idc1/entry", IDC: "idc1", Health: Healthy, Since: start}, {Subject: dead, IDC: "idc2", Health: Dead, Since: start},
-		{Subject: idle, IDC: "idc1", Health: Dead, Since: start}, {Subject: "machine/m2", IDC: "idc1", Health: Healthy, Since: start},
+		{Subject: "idc/idc1/entry", IDC: "idc1", Health: Healthy, Since: start},
+		{Subject: dead, IDC: "idc2", Health: Dead, Since: start},
+		{Subject: idle, IDC: "idc1", Health: Dead, Since: start},
+		{Subject: "machine/m2", IDC: "idc1", Health: Healthy, Since: start},
 	}
 	observed := twoIDCs(false).Decide(Input{Now: start, Opinions: opinions})
 	require.True(t, observed.Verdict[dead].Down)

@@ -118,10 +118,17 @@ func (h *history) stir() {
 	fail := h.random.IntN(2) == 0
 	switch h.random.IntN(h.kinds) {
 	case 0:
-		h.holds = append(slices.DeleteFunc(h.holds, func(o Hold) bool { return o.Subject == subject }), Hold{
-			Subject: subject, Action: []Action{Keep, Eject, Restore}[h.random.IntN(3)], Hard: h.random.IntN(2) == 0, By: "ana",
-			At: h.now, Until: h.now.Add(time.Duration(h.random.IntN(300)) * time.Second), Kept: h.decision.Verdict[subject].Out,
-		})
+		action, hard := []Action{Keep, Eject, Restore}[h.random.IntN(3)], h.random.IntN(2) == 0
+		said := []string{subject}
+		if members := h.clusters["c0"]; h.random.IntN(3) == 0 && len(members) > 0 { // of all there is
+			said = members
+		}
+		for _, subject := range said {
+			h.holds = append(slices.DeleteFunc(h.holds, func(o Hold) bool { return o.Subject == subject }), Hold{
+				Subject: subject, Action: action, Hard: hard, By: "ana", At: h.now,
+				Until: h.now.Add(time.Duration(h.random.IntN(300)) * time.Second), Kept: h.decision.Verdict[subject].Out,
+			})
+		}
 	case 1:
 		h.shift = Shift{}
 		if h.random.IntN(2) == 0 {
@@ -201,9 +208,14 @@ func (h *history) neverNothing(d Decision) {
 func (h *history) neverInObserve(d Decision) {
 	for subject, v := range d.Verdict {
 		if v.Out && !h.rules.Act[Kind(subject)] {
-			require.True(h.t, slices.ContainsFunc(h.holds, func(o Hold) bool { return o.Subject == subject }), "%v: %s", h.now.Sub(start), subject)
+			require.True(h.t, h.held(subject), "%v: %s", h.now.Sub(start), subject)
 		}
 	}
+}
+
+// held tells whether somebody holds it.
+func (h *history) held(subject string) bool {
+	return slices.ContainsFunc(h.holds, func(o Hold) bool { return o.Subject == subject && h.now.Before(o.Until) })
 }
 
 // frozen tells whether so many went down at once that nothing more may be taken out.
@@ -236,7 +248,7 @@ func (h *history) neverMore(before, after Decision) {
 			if after.Verdict[m].Out {
 				out++
 			}
-			if after.Verdict[m].Out && after.Verdict[m].Down && !before.Verdict[m].Out {
+			if after.Verdict[m].Out && !before.Verdict[m].Out && !h.held(m) {
 				fresh = m
 			}
 		}
@@ -254,7 +266,7 @@ func (h *history) neverFaster(before, after Decision) {
 		if v.Down && !was.Down {
 			h.fell[subject] = h.now
 		}
-		if !was.Down || v.Down || v.Health != Healthy || slices.ContainsFunc(h.holds, func(o Hold) bool { return o.Subject == subject }) {
+		if !was.Down || v.Down || v.Health != Healthy || h.held(subject) {
 			continue
 		}
 		clean := h.rules.threshold(Kind(subject)).clean()
