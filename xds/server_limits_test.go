@@ -26,7 +26,7 @@ func figures(t *testing.T, reader *metric.ManualReader) map[string]int64 {
 	key := func(name string, set attribute.Set) string {
 		var labels []string
 		for _, kv := range set.ToSlice() {
-			labels = append(labels, string(kv.Key)+"="+kv.Value.Emit())
+			labels = append(labels, string(kv.Key)+"="+kv.Value.String())
 		}
 		return strings.TrimPrefix(name, "lockkeeper_xds_") + "{" + strings.Join(labels, ",") + "}"
 	}

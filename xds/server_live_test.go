@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // A real Envoy follows what the cache says, by each protocol. The times are logged; they are bounded far beyond what is usual.
@@ -68,9 +69,17 @@ func setLive(t *testing.T, cache *Cache, timeout string, endpoints map[string]co
 		EdsClusterConfig: &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ads, ServiceName: "service"},
 	})
 	require.NoError(t, err)
-	a := &endpointv3.ClusterLoadAssignment{ClusterName: "service", Endpoints: []*endpointv3.LocalityLbEndpoints{{}}}
-	for ip, health := range endpoints {
-		socket := &corev3.SocketAddress{Address: ip, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 80}}
+	a := &endpointv3.ClusterLoadAssignment{ClusterName: "service", Endpoints: []*endpointv3.LocalityLbEndpoints{{
+		Locality: &corev3.Locality{Zone: "idc1"}, LoadBalancingWeight: wrapperspb.UInt32(1),
+	}}}
+	for address, health := range endpoints {
+		ip, port, found := strings.Cut(address, ":")
+		if !found {
+			port = "80"
+		}
+		number, err := strconv.ParseUint(port, 10, 16)
+		require.NoError(t, err)
+		socket := &corev3.SocketAddress{Address: ip, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(number)}}
 		a.Endpoints[0].LbEndpoints = append(a.Endpoints[0].LbEndpoints, &endpointv3.LbEndpoint{
 			HealthStatus:   health,
 			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: socket}}}},
