@@ -117,7 +117,8 @@ func TestServesAlone(t *testing.T) {
 	x := newXDS(cfg, componenttest.NewNopTelemetrySettings())
 	require.NoError(t, x.Start(t.Context(), extensions{}))
 	defer func() { require.NoError(t, x.Shutdown(t.Context())) }()
-	require.EqualValues(t, 3, x.overlay.total.endpoints[serving])
+	total, _, _ := x.overlay.counts()
+	require.EqualValues(t, 3, total.endpoints[serving])
 }
 
 func TestStartMistakes(t *testing.T) {
