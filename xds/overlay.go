@@ -4,17 +4,18 @@ import (
 	"errors"
 	"maps"
 	"sync"
+	"sync/atomic"
 )
 
 // overlay lays what is decided over what there is to serve, and tells the cache. It works out anew only what a change can concern.
 type overlay struct {
-	cache *Cache
+	cache  *Cache
+	groups atomic.Pointer[map[string][]string] // of the content: whoever decides waits for nobody
 
 	mu      sync.Mutex
 	content *Content // nil: not known yet
 	serving *Serving // nil: not known yet
 	index   map[string][]int
-	groups  map[string][]string
 	names   map[string]map[string]struct{} // in the cache, by type URL
 
 	tallies    []tally // by cluster
@@ -38,9 +39,11 @@ func (c changes) put(typeURL, name string, r *Resource) {
 
 // setContent takes up what there is to serve.
 func (o *overlay) setContent(content *Content) error {
+	groups := content.groups()
+	o.groups.Store(&groups)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.content, o.index, o.groups = content, content.index(), content.groups()
+	o.content, o.index = content, content.index()
 	return o.renew()
 }
 

@@ -116,11 +116,12 @@ func (x *xds) serve(host component.Host) {
 }
 
 // Clusters are the subjects that serve the same, by cluster: of one, not all may be taken out. The endpoints of a cluster are one group, the machines that
-// they are on another. It must not be changed. Nil: nothing is known yet.
+// they are on another. It never waits; the map must not be changed. Nil: nothing is known yet.
 func (x *xds) Clusters() map[string][]string {
-	x.overlay.mu.Lock()
-	defer x.overlay.mu.Unlock()
-	return x.overlay.groups
+	if groups := x.overlay.groups.Load(); groups != nil {
+		return *groups
+	}
+	return nil
 }
 
 // Shutdown ends the streams. Clients keep what they have.
