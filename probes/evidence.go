@@ -48,6 +48,11 @@ type Traffic struct {
 	Flags    map[string]uint64 // requests by each single response flag
 	Callers  map[string]uint64 // requests by who sent them; at most some dozens, the busiest
 
+	// Of subjects endpoint/ADDRESS, where a request is one try of it at this endpoint.
+	Cluster   string            // what the callers call the endpoints among which they chose; an endpoint may be in several
+	Failing   map[string]uint64 // failures by caller, of those in Callers
+	Succeeded time.Time         // when the last one that succeeded ended, by its caller's clock, but not after At; zero: none did
+
 	// Durations counts requests by their time in milliseconds, cumulative as Prometheus has them: Durations[i] took at most Bounds[i].
 	Durations []uint64
 	Bounds    []float64

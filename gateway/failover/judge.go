@@ -22,6 +22,7 @@ type Judge struct {
 	worlds   map[string][]*subject
 	due      time.Time // not after the first time that a probe falls silent
 	seen     time.Time // the last observation
+	mesh     *gray
 }
 
 // subject is what is known of one.
@@ -52,13 +53,16 @@ type probe struct {
 
 // NewJudge starts without any knowledge. Site is the name of the opinions' site.
 func NewJudge(rules Rules, site string) *Judge {
-	return &Judge{rules: rules, site: site, subjects: map[string]*subject{}, worlds: map[string][]*subject{}}
+	return &Judge{rules: rules, site: site, subjects: map[string]*subject{}, worlds: map[string][]*subject{}, mesh: newGray(rules, site)}
 }
 
-// Observe takes in one observation. It tells whether an opinion has changed. Evidence that is not newer than the last of its probe is
-// overlooked, as is Traffic.
+// Observe takes in one observation. It tells whether an opinion has changed, or may have. Evidence that is not newer than the last of its probe is
+// overlooked, as is Traffic of other subjects than endpoints.
 func (j *Judge) Observe(e probes.Evidence) (changed bool) {
-	if e.Traffic != nil || e.Subject == "" {
+	if e.Traffic != nil {
+		return j.mesh.observe(e)
+	}
+	if e.Subject == "" {
 		return false
 	}
 	s := j.subjects[e.Subject]
@@ -70,13 +74,13 @@ func (j *Judge) Observe(e probes.Evidence) (changed bool) {
 	if !e.At.After(p.last) {
 		return false
 	}
-	p.observe(e, s.threshold.Unhealthy, s.clean)
+	p.observe(e, j.unhealthy(s, e), s.clean)
 	j.seen = e.At
 	if j.due.IsZero() || p.silent.Before(j.due) {
 		j.due = p.silent
 	}
 	if len(s.world) < 2 {
-		return s.judge(e.At)
+		return j.judge(s, e.At)
 	}
 	for _, other := range s.world {
 		if other.judge(e.At) {
@@ -177,6 +181,9 @@ func (p *probe) fail(e probes.Evidence, unhealthy int) {
 // judge makes up the opinion anew; it tells whether the health has changed.
 func (s *subject) judge(now time.Time) (changed bool) {
 	health := s.health(now)
+	if health == Dead && s.Vetoed {
+		health = Healthy
+	}
 	if health == Dead && s.Health != Dead && !s.confirmed(now) {
 		health = s.Health
 	}

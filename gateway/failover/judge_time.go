@@ -11,31 +11,35 @@ const futureSlack = time.Second
 // Opinions are all opinions as of now, by subject. Probes that have been silent for too long are unknown; what has been silent for an hour is
 // forgotten. The slice is the caller's.
 func (j *Judge) Opinions(now time.Time) []Opinion {
-	opinions := make([]Opinion, 0, len(j.sorted))
+	opinions := make([]Opinion, 0, len(j.sorted)+len(j.mesh.sorted))
+	j.mesh.judge(now)
 	j.expire(now)
 	forgotten := false
 	for _, s := range j.sorted {
-		s.judge(now)
+		j.judge(s, now)
 		if s.forgotten(now) {
 			forgotten = true
 			continue
 		}
 		opinion := s.Opinion
 		if s.Health == Dead {
-			opinion.Hold = s.hold()
+			opinion.Hold, opinion.Callers = s.hold(), j.mesh.failing(s.Subject, now)
 		}
 		opinions = append(opinions, opinion)
 	}
 	if forgotten {
 		j.forget(now)
 	}
-	return opinions
+	return j.mesh.beside(opinions)
 }
 
 // Next is when Opinions must be asked again at the latest, though nothing was observed: something will have fallen silent. Zero: not by itself.
 func (j *Judge) Next() time.Time {
 	if !j.due.IsZero() && !j.due.After(j.seen) { // most probably it has been heard of since
 		j.expire(j.seen)
+	}
+	if due := j.mesh.due; !due.IsZero() && (j.due.IsZero() || due.Before(j.due)) {
+		return due
 	}
 	return j.due
 }
