@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,6 +39,7 @@ type failover struct {
 	inbox   *inbox
 	board   *board
 	disk    disk
+	places  atomic.Pointer[places]
 
 	events  *events
 	keeper  *keeper
@@ -79,7 +81,7 @@ func (f *failover) Start(_ context.Context, host component.Host) error {
 	f.keeper = newKeeper(f.disk, f.cfg.DataDirectory, f.log, f.metrics)
 	f.loop = &loop{
 		rules: f.rules, log: f.log, metrics: f.metrics, inbox: f.inbox, commands: make(chan command), done: make(chan struct{}),
-		board: f.board, events: f.events, keeper: f.keeper, judge: NewJudge(f.rules, ""), share: &Share{},
+		board: f.board, events: f.events, keeper: f.keeper, judge: NewJudge(f.rules, ""), share: &Share{}, places: &f.places,
 	}
 	f.started = now
 	f.loop.begin(past, problem, now)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -27,6 +28,7 @@ type loop struct {
 	metrics *metrics
 
 	inbox    *inbox
+	places   *atomic.Pointer[places]
 	commands chan command
 	done     chan struct{} // closed when run has ended
 
@@ -117,6 +119,7 @@ func (l *loop) run(ctx context.Context) {
 // observe tells whether there is something to decide.
 func (l *loop) observe(evidence []probes.Evidence) (changed bool) {
 	l.metrics.observed(evidence)
+	l.place()
 	for i := range evidence {
 		e := &evidence[i]
 		if l.judge.Observe(*e) {
@@ -182,7 +185,7 @@ func (l *loop) decide(now time.Time) {
 }
 
 func (l *loop) judgeBy(now time.Time, opinions []Opinion) Decision {
-	return l.rules.Decide(Input{Now: now, Opinions: opinions, Holds: l.holds, Shift: l.plan.Shift(now), Before: l.decision})
+	return l.rules.Decide(Input{Now: now, Opinions: opinions, Holds: l.holds, Shift: l.plan.Shift(now), Clusters: l.clusters(), Before: l.decision})
 }
 
 // note remembers what happened. It is the keeper that writes the log, too: who reads that may be slow.

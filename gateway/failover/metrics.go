@@ -62,6 +62,7 @@ func newMetrics(provider metric.MeterProvider, b *board) (*metrics, error) {
 	gauge("lockkeeper_failover_weight_asked", "Weight of an IDC that a shift plan asks for, of 10,000.")
 	gauge("lockkeeper_failover_degraded", "1 while what is served is not what people asked for, else 0.")
 	gauge("lockkeeper_failover_frozen", "Clusters and IDCs of which nothing more is taken out.")
+	gauge("lockkeeper_failover_vetoed", "Subjects that their probes call dead and that are healthy, since those who call them succeed, by kind.")
 	gauge("lockkeeper_failover_holds", "Holds of people, by what they ask for.")
 	gauge("lockkeeper_failover_alarms", "1 for each thing that is wrong with the decision itself.")
 	gauge("lockkeeper_failover_state_broken", "1 while the data directory takes nothing, or has a state that could not be read, else 0.")

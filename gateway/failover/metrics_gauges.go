@@ -58,8 +58,14 @@ func (m *metrics) readSubjects(v *view, set func(name string, value int64, label
 			subjects[group{kind, health}] = 0
 		}
 	}
+	vetoed := map[string]int64{}
 	for _, kind := range []string{kindMachine, kindEndpoint} {
-		out[kind], would[kind] = 0, 0
+		out[kind], would[kind], vetoed[kind] = 0, 0, 0
+	}
+	for i := range v.opinions {
+		if v.opinions[i].Vetoed {
+			vetoed[Kind(v.opinions[i].Subject)]++
+		}
 	}
 	for subject, verdict := range v.decision.Verdict {
 		subjects[group{Kind(subject), verdict.Health}]++
@@ -75,6 +81,9 @@ func (m *metrics) readSubjects(v *view, set func(name string, value int64, label
 	}
 	for kind, n := range out {
 		set("lockkeeper_failover_out", n, attribute.String("kind", kind))
+	}
+	for kind, n := range vetoed {
+		set("lockkeeper_failover_vetoed", n, attribute.String("kind", kind))
 	}
 	for kind, n := range would {
 		set("lockkeeper_failover_would_out", n, attribute.String("kind", kind))

@@ -1,0 +1,70 @@
+package failover
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/lockkeeper/lockkeeper/probes"
+)
+
+// call tells what three callers saw of two endpoints on two machines in so many seconds.
+func (g *gateway) call(seconds int, failures [2]uint64, ping bool) {
+	for range seconds {
+		var evidence []probes.Evidence
+		for i, machine := range []string{"machine/a", "machine/b"} {
+			traffic := &probes.Traffic{Over: time.Second, Requests: 300, Failures: 3 * failures[i], Cluster: "web", Callers: map[string]uint64{}, Failing: map[string]uint64{}}
+			for _, caller := range callerNames[:3] {
+				traffic.Callers[caller], traffic.Failing[caller] = 100, failures[i]
+			}
+			if failures[i] < 100 {
+				traffic.Succeeded = time.Now()
+			}
+			evidence = append(evidence,
+				probes.Evidence{Subject: machine, IDC: "idc1", Probe: "ping", At: time.Now(), Next: 2500 * time.Millisecond, OK: ping || i == 0, Reason: "timeout"},
+				probes.Evidence{Subject: endpointName(i), IDC: "idc1", At: time.Now(), Next: 3 * time.Second, Traffic: traffic})
+		}
+		g.Observe(evidence)
+		time.Sleep(time.Second)
+		synctest.Wait()
+	}
+}
+
+// From what the callers saw to what is drained, by itself.
+func TestGrayEndpointIsDrained(t *testing.T) {
+	inBubble(t, func(t *testing.T, directory string) {
+		g := launch(t, acting(directory))
+		defer g.stop()
+		g.call(10, [2]uint64{0, 0}, true)
+		require.Empty(t, g.serving().Out)
+		g.call(1, [2]uint64{0, 50}, true)
+		require.Empty(t, g.serving().Out)
+		g.call(1, [2]uint64{0, 50}, true)
+		require.Len(t, g.serving().Out, 1)
+		require.True(t, g.serving().Out[endpointName(1)].Drain)
+		require.Equal(t, []string{"EndpointEjected"}, g.alertNames())
+		require.Equal(t, int64(1), g.metric(t, "lockkeeper_failover_subjects", attribute.String("kind", "endpoint"), attribute.String("health", "gray")))
+		g.call(20, [2]uint64{100, 50}, true)
+		require.Len(t, g.serving().Out, 1, "never the last")
+		require.NotContains(t, g.serving().Out, endpointName(0))
+	})
+}
+
+// A machine that does not answer pings stays while those who call it succeed, and that is told.
+func TestCallersVetoPings(t *testing.T) {
+	inBubble(t, func(t *testing.T, directory string) {
+		g := launch(t, acting(directory))
+		defer g.stop()
+		g.Place(nil, map[string][]string{"machine/a": {endpointName(0)}, "machine/b": {endpointName(1)}})
+		g.call(10, [2]uint64{0, 0}, true)
+		g.call(20, [2]uint64{0, 1}, false)
+		require.Empty(t, g.serving().Out)
+		require.Equal(t, int64(1), g.metric(t, "lockkeeper_failover_vetoed", attribute.String("kind", "machine")))
+		g.see(4, "machine/a", "!machine/b")
+		require.Contains(t, g.serving().Out, "machine/b")
+		require.Equal(t, int64(0), g.metric(t, "lockkeeper_failover_vetoed", attribute.String("kind", "machine")))
+	})
+}
