@@ -56,6 +56,11 @@ type Aggregator struct {
 
 	ingressUntrusted, ingressUnplaced uint64
 
+	watchesEndpoints, responsesFail bool                     // see WatchEndpoints
+	tried                           map[endpointAt]*gathered // by streams that ended since the last Tried
+	triesUntrusted                  uint64
+	triesFull                       atomic.Uint64
+
 	lastFlush time.Time // when the last flush exported
 	merged    time.Time // when the last flush began to merge
 	swept     time.Time
@@ -116,6 +121,7 @@ func (a *Aggregator) Open(n Node) *Stream {
 	a.open[n.ID]++
 	s.source = a.openSource(&n)
 	a.openIngress(s)
+	a.openEndpoints(s)
 	a.addresses.learnNode(&s.node, s.own, s.idc, a.open)
 	return s
 }
@@ -140,6 +146,11 @@ func (s *Stream) Close() {
 	}
 	if s.ingress != nil {
 		a.entered = s.takeIngress(a.entered)
+	}
+	if s.endpoints != nil {
+		c := collected{of: a.tried, full: &a.triesFull}
+		c.take(s)
+		a.tried = c.of
 	}
 	s.source.streams--
 	s.source.ended = a.merged

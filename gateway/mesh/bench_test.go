@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -11,8 +12,9 @@ import (
 	"github.com/lockkeeper/lockkeeper/gateway/mesh/load"
 )
 
-// stream opens a stream of the load, as one of an ingress or not, and returns it with its messages and their number of entries.
-func stream(tb testing.TB, shape load.Shape, ingress bool) (*mesh.Stream, [][]byte, int) {
+// stream opens a stream of the load, as one of an ingress, or one whose tries are told, or neither, and returns it with its messages and
+// their number of entries.
+func stream(tb testing.TB, shape load.Shape, ingress, tried bool) (*mesh.Stream, [][]byte, int) {
 	tb.Helper()
 	messages, err := load.Messages(1, 512, shape)
 	if err != nil {
@@ -31,6 +33,10 @@ func stream(tb testing.TB, shape load.Shape, ingress bool) (*mesh.Stream, [][]by
 		node.Trusted, node.IDC = true, "idc1"
 		a.WatchIngress([]string{node.LogName, node.Workload()})
 	}
+	if tried {
+		node.Trusted = true
+		a.WatchEndpoints(true)
+	}
 	s := a.Open(node)
 	for _, m := range messages { // every series and peer is known from here on
 		if err := s.Add(m); err != nil {
@@ -44,10 +50,10 @@ func stream(tb testing.TB, shape load.Shape, ingress bool) (*mesh.Stream, [][]by
 func BenchmarkAdd(b *testing.B) {
 	for name, shape := range map[string]load.Shape{
 		"mixed": {}, "sidecar": {Sidecar: true}, "mixed any field order": {AnyOrder: true}, "sidecar any field order": {Sidecar: true, AnyOrder: true},
-		"ingress": {Sidecar: true},
+		"ingress": {Sidecar: true}, "mixed tried": {}, "sidecar tried": {Sidecar: true},
 	} {
 		b.Run(name, func(b *testing.B) {
-			s, messages, entries := stream(b, shape, name == "ingress")
+			s, messages, entries := stream(b, shape, name == "ingress", strings.HasSuffix(name, " tried"))
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
@@ -63,7 +69,7 @@ func BenchmarkAdd(b *testing.B) {
 
 // BenchmarkGenerated is what the generated types need for the decoding alone: the yardstick for BenchmarkAdd.
 func BenchmarkGenerated(b *testing.B) {
-	_, messages, entries := stream(b, load.Shape{}, false)
+	_, messages, entries := stream(b, load.Shape{}, false, false)
 	b.ReportAllocs()
 	n := 0
 	for b.Loop() {
@@ -78,7 +84,7 @@ func BenchmarkGenerated(b *testing.B) {
 
 func TestAddDoesNotAllocate(t *testing.T) {
 	for i, shape := range []load.Shape{{}, {AnyOrder: true}, {Sidecar: true}} {
-		s, messages, _ := stream(t, shape, i == 2)
+		s, messages, _ := stream(t, shape, i == 2, i != 1)
 		n := 0
 		if allocs := testing.AllocsPerRun(1000, func() {
 			if err := s.Add(messages[n%len(messages)]); err != nil {

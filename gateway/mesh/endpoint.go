@@ -56,6 +56,9 @@ func (s *Stream) try(e *entry) {
 		return
 	}
 	s.stats.Tries++
+	if s.endpoints != nil {
+		s.tell(&k, e, true)
+	}
 	if s.tries == nil {
 		s.tries = map[try]uint64{}
 	} else if _, ok := s.tries[t]; !ok && len(s.tries) >= maxStreamSeries {

@@ -116,6 +116,9 @@ type Totals struct {
 	IngressUntrusted uint64 // streams of an ingress that Entered leaves out: they are not trusted
 	IngressUnplaced  uint64 // likewise: they do not tell their IDC
 
+	TriesUntrusted uint64 // streams that Tried leaves out: they are not trusted
+	TriesFull      uint64 // tries that it leaves out: there are too many endpoints
+
 	Untracked uint64 // intermediate TCP entries that wait for the end of their connection to be counted
 }
 
@@ -124,6 +127,7 @@ func (a *Aggregator) Totals() Totals {
 	a.mu.Lock()
 	t := Totals{Nodes: make(map[string]Stats, len(a.open)), Streams: len(a.streams), Series: len(a.series), Overflow: a.overflow, All: a.gone, Untracked: a.connections.skipped()}
 	t.HopOverflow = a.hopOverflow
+	t.TriesUntrusted, t.TriesFull = a.triesUntrusted, a.triesFull.Load()
 	t.IngressUntrusted, t.IngressUnplaced = a.ingressUntrusted, a.ingressUnplaced
 	t.Endpoints, t.EndpointOverflow, t.FlagOverflow = len(a.endpoints), a.endpointOverflow, a.flagOverflow
 	for node, stats := range a.closed {

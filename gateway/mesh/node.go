@@ -19,6 +19,7 @@ type Node struct {
 	LogName string
 	IDC     string
 	Trusted bool              // what it says is fit for decisions; ReadNode leaves it false
+	Caller  string            // who calls when it does, as Tried names callers; empty: its id. ReadNode leaves it empty
 	peer    Peer              // the workload it belongs to
 	ips     []string          // where that workload listens
 	meta    map[string]string // texts of its metadata, and of LABELS as "LABELS/name"

@@ -17,6 +17,7 @@ type Source struct {
 // source is a Source in the aggregator's books. Its streams share it.
 type source struct {
 	http, tcp atomic.Uint64
+	tells     atomic.Bool // every single try, by entries of their own
 	idc       string
 	streams   int       // as the next are: under the aggregator's lock
 	ended     time.Time // the last stream, at about that time

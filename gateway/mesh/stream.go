@@ -32,9 +32,10 @@ type Stream struct {
 		peer      unique.Handle[Peer]
 		principal unique.Handle[string]
 	}
-	source   *source  // of the node
-	reporter reporter // by the stream's log name or node kind, if these tell
-	ingress  *ingress // nil: the stream is of no ingress
+	source    *source    // of the node
+	reporter  reporter   // by the stream's log name or node kind, if these tell
+	ingress   *ingress   // nil: the stream is of no ingress
+	endpoints *endpoints // nil: its tries are not told
 
 	mu       sync.Mutex
 	series   table[*counts] // by hash of the key
@@ -155,6 +156,9 @@ func (s *Stream) http(b []byte) {
 	}
 	if s.ingress != nil {
 		s.enter(b, &k, e)
+	}
+	if s.endpoints != nil {
+		s.tell(&k, e, false)
 	}
 	n := s.countsOf(&k, e.id)
 	n.add(&s.aggregator.bounds, e)

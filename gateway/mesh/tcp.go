@@ -190,6 +190,9 @@ func (s *Stream) tcp(b []byte) {
 		if s.ingress != nil {
 			s.enter(b, &k, e)
 		}
+		if s.endpoints != nil {
+			s.tell(&k, e, false)
+		}
 	} else {
 		s.stats.Intermediate++
 	}
