@@ -80,7 +80,7 @@ func (r *envoyReceiver) read(grpcStream grpc.ServerStream, kind string, refuse f
 	if err != nil {
 		return refuse(err)
 	}
-	node.Trusted = r.trusts(grpcStream.Context(), &node)
+	node.Trusted, node.Caller = r.trusts(grpcStream.Context(), &node), r.caller(grpcStream.Context())
 	source, stream := newTapped(kind, &node, m.bytes), open(node)
 	defer stream.Close()
 	defer r.senders.open(grpcStream.Context(), kind, &node, time.Now())()

@@ -51,6 +51,9 @@ type Config struct {
 	// Evidence says whose word counts when traffic is moved: mtls, of Envoys whose client certificate names them, or any.
 	Evidence string `mapstructure:"evidence"`
 
+	// Evidence5xx says whether a 5xx response, or a gRPC status of that kind, speaks against the endpoint that gave it, as its silence does.
+	Evidence5xx bool `mapstructure:"evidence_5xx"`
+
 	// Ingress names the Envoys through which traffic enters an IDC, by log_name, workload or app. Empty: Istio's gateways.
 	Ingress []string `mapstructure:"ingress"`
 
@@ -113,7 +116,7 @@ func defaultConfig() *Config {
 	}
 	return &Config{
 		ServerConfig: server, FlushInterval: 5 * time.Second, Gateway: host, AccessLogs: "errors", RequestsFrom: "als",
-		Evidence: evidenceMTLS, Ingress: []string{},
+		Evidence: evidenceMTLS, Evidence5xx: true, Ingress: []string{},
 		Stats:  StatsConfig{Include: []string{}, Exclude: []string{}},
 		Series: SeriesConfig{Max: 20000, Idle: 15 * time.Minute},
 	}

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 
 	"github.com/lockkeeper/lockkeeper/gateway/mesh"
 	"github.com/lockkeeper/lockkeeper/probes"
@@ -31,8 +29,8 @@ type evidenceSink interface {
 	Observe(evidence []probes.Evidence)
 }
 
-// watchIngress has what enters the IDCs counted for the extensions that take evidence. Without one nothing is counted.
-func (r *envoyReceiver) watchIngress(extensions map[component.ID]component.Component) {
+// watch has what enters the IDCs and what is tried at endpoints counted for the extensions that take evidence. Without one nothing is counted.
+func (r *envoyReceiver) watch(extensions map[component.ID]component.Component) {
 	for _, extension := range extensions {
 		if sink, ok := extension.(evidenceSink); ok {
 			r.sinks = append(r.sinks, sink)
@@ -40,10 +38,11 @@ func (r *envoyReceiver) watchIngress(extensions map[component.ID]component.Compo
 	}
 	if len(r.sinks) > 0 {
 		r.aggregator.WatchIngress(r.config.Ingress)
+		r.aggregator.WatchEndpoints(r.config.Evidence5xx)
 	}
 }
 
-// tellEvidence tells the sinks every second what entered, until the context ends.
+// tellEvidence tells the sinks every second what entered and what was tried, until the context ends.
 func (r *envoyReceiver) tellEvidence(ctx context.Context) {
 	tick := time.NewTicker(evidenceInterval)
 	defer tick.Stop()
@@ -54,7 +53,8 @@ func (r *envoyReceiver) tellEvidence(ctx context.Context) {
 			return
 		case <-tick.C:
 			now := time.Now()
-			if evidence := evidenceOf(r.aggregator.Entered(), last, now); len(evidence) > 0 {
+			evidence := append(evidenceOf(r.aggregator.Entered(), last, now), evidenceOfTries(r.aggregator.Tried(now), last, now)...)
+			if len(evidence) > 0 {
 				for _, sink := range r.sinks {
 					sink.Observe(evidence)
 				}
@@ -91,12 +91,8 @@ func (r *envoyReceiver) trusts(ctx context.Context, n *mesh.Node) bool {
 	if r.config.Evidence == evidenceAny {
 		return true
 	}
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return false
-	}
-	tls, ok := p.AuthInfo.(credentials.TLSInfo)
-	return ok && len(tls.State.VerifiedChains) > 0 && certifies(tls.State.VerifiedChains[0][0], n)
+	certificate := certificateOf(ctx)
+	return certificate != nil && certifies(certificate, n)
 }
 
 // certifies tells whether a certificate is of the node: Istio's names its namespace and service account, others its id or its workload (without

@@ -7,6 +7,8 @@ import (
 	"crypto/x509/pkix"
 	"math"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,11 +41,14 @@ func (j *judge) Observe(evidence []probes.Evidence) {
 	j.all = append(j.all, evidence...)
 }
 
-func (j *judge) requests() (n, failures uint64) {
+// requests are those of subjects of one kind.
+func (j *judge) requests(kind string) (n, failures uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, e := range j.all {
-		n, failures = n+e.Traffic.Requests, failures+e.Traffic.Failures
+		if strings.HasPrefix(e.Subject, kind+"/") {
+			n, failures = n+e.Traffic.Requests, failures+e.Traffic.Failures
+		}
 	}
 	return n, failures
 }
@@ -71,12 +76,12 @@ func TestEvidenceOfWhatEntered(t *testing.T) {
 	}
 	require.Positive(t, failures)
 	require.Eventually(t, func() bool {
-		n, failed := j.requests()
+		n, failed := j.requests("idc")
 		return n == requests && failed == failures
 	}, 20*time.Second, 50*time.Millisecond)
 	require.NoError(t, r.Shutdown(t.Context()))
 
-	e := j.all[0]
+	e := j.all[slices.IndexFunc(j.all, func(e probes.Evidence) bool { return strings.HasPrefix(e.Subject, "idc/") })]
 	require.Equal(t, "idc/idc1/entry", e.Subject)
 	require.Equal(t, "idc1", e.IDC)
 	require.NotEmpty(t, e.Traffic.Callers)

@@ -132,7 +132,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 			r.storage = s
 		}
 	}
-	r.watchIngress(host.GetExtensions())
+	r.watch(host.GetExtensions())
 	r.tasks.Go(func() {
 		if err := r.server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))
