@@ -2,6 +2,7 @@ package dns
 
 import (
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -43,6 +44,9 @@ func BenchmarkFast(b *testing.B) {
 	f("plain", query("name123.gslb.example.com", dns.TypeA))
 	f("edns", withOPT(query("nAme123.gslb.Example.com", dns.TypeA), 1232, true))
 	f("nodata", query("name123.gslb.example.com", dns.TypeAAAA))
+	f("no such type", query("name123.gslb.example.com", dns.TypeMX))
+	f("no such name", withOPT(query("nobody.gslb.example.com", dns.TypeA), 1232, true))
+	f("no zone of ours", query("example.org", dns.TypeANY))
 }
 
 func BenchmarkSlow(b *testing.B) {
@@ -58,7 +62,8 @@ func BenchmarkSlow(b *testing.B) {
 		})
 	}
 	f("answer", withOPT(query("api.gslb.example.com", dns.TypeA), 1232, true))
-	f("nxdomain", query("nobody.gslb.example.com", dns.TypeA))
+	subnet := &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: net.IPv4(192, 0, 2, 0)}
+	f("no such name", withOPT(query("nobody.gslb.example.com", dns.TypeA), 1232, true, subnet))
 }
 
 func BenchmarkCompile(b *testing.B) {

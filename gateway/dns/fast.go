@@ -1,6 +1,11 @@
 package dns
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+)
 
 const (
 	headerLength = 12
@@ -21,7 +26,7 @@ const (
 	opcodeBits = 0x78
 )
 
-// fast answers the usual query over UDP: one question that the table has an entry for, and no OPT record or a plain one. The answer is written
+// fast answers the usual query over UDP, and what floods of senseless ones ask: one question, and no OPT record or a plain one. The answer is written
 // to dst from its beginning; dst must not overlap the query, and nothing is allocated if it has room for 1232 bytes. Not ok: it is for slow.
 func (t *table) fast(dst, query []byte) (answer []byte, ok bool) {
 	if len(query) < headerLength || query[2]&^bitRD != 0 || query[3]&^(bitAD|bitCD) != 0 ||
@@ -31,20 +36,60 @@ func (t *table) fast(dst, query []byte) (answer []byte, ok bool) {
 	var key nameKey
 	n := lowerName(&key, query)
 	end := headerLength + n + 4
-	if n == 0 || len(query) < end || query[end-2] != 0 || query[end-1] != 1 { // class IN
+	if n == 0 || len(query) < end {
+		return nil, false
+	}
+	o, ok := readPlainOPT(query[end:], query[11])
+	if !ok {
 		return nil, false
 	}
 	key[n], key[n+1] = query[end-4], query[end-3]
 	place, ok := t.places[string(key[:n+2])]
-	if !ok {
-		return nil, false
+	if !ok || query[end-2] != 0 || query[end-1] != dns.ClassINET {
+		return t.fastNothing(dst, query[:end], key[:n], o)
 	}
 	e := t.entries[place]
-	o, ok := readPlainOPT(query[end:], query[11])
-	if !ok || end+e.longest+o.length > o.room {
+	if end+e.longest+o.length > o.room {
 		return nil, false
 	}
 	return o.finish(e.next().begin(dst[:0], query[:end], t.serial)), true
+}
+
+// fastNothing is fast for a question that there is no entry for, and its name in lower case.
+func (t *table) fastNothing(dst, question, name []byte, o plainOPT) (answer []byte, ok bool) {
+	n, asked := t.closest(name), question[len(question)-4:]
+	if n == nil || !ours(binary.BigEndian.Uint16(asked), binary.BigEndian.Uint16(asked[2:])) {
+		return o.finish(refused().begin(dst[:0], question, t.serial)), true
+	}
+	if len(question)+len(n.nodata.sections)+o.length > o.room {
+		return nil, false
+	}
+	answer = n.nodata.begin(dst[:0], question, t.serial)
+	if longer := len(name) - len(n.key); longer > 0 {
+		if bytes.HasSuffix(name, n.apex.mailbox) { // which the SOA record has, and then as a mere pointer to the question
+			return nil, false
+		}
+		answer[3] = dns.RcodeNameError
+		for _, at := range n.nodata.pointers {
+			pointer := answer[len(question)+at:]
+			binary.BigEndian.PutUint16(pointer, binary.BigEndian.Uint16(pointer)+uint16(longer))
+		}
+	}
+	return o.finish(answer), true
+}
+
+// closest is the longest name that exists and that a name ends with; nil: it is in no zone.
+func (t *table) closest(name []byte) *node {
+	for len(name) > t.longest {
+		name = name[1+int(name[0]):]
+	}
+	for len(name) > 0 {
+		if n := t.nodes[string(name)]; n != nil {
+			return n
+		}
+		name = name[1+int(name[0]):]
+	}
+	return nil
 }
 
 // nameKey has room for a name and a type, and is whole words.

@@ -13,11 +13,12 @@ import (
 // layout is what Serving does not change: the zones, their names, and all that is always said alike. It also has the counters, so that the turns
 // go on from one table to the next.
 type layout struct {
-	zones  map[string]*apex // by origin as a question has it, in lower case
-	nodes  map[string]*node // by name, likewise; between the names and the origin there are empty ones
-	places map[string]int   // by name, likewise, and type: where the entry is in the table
-	fixed  []*entry         // by place; nil: it is a pool's
-	pools  []*pool
+	zones   map[string]*apex // by origin as a question has it, in lower case
+	nodes   map[string]*node // by name, likewise; between the names and the origin there are empty ones
+	longest int              // of the nodes' names, in bytes
+	places  map[string]int   // by name, likewise, and type: where the entry is in the table
+	fixed   []*entry         // by place; nil: it is a pool's
+	pools   []*pool
 }
 
 // apex is a zone.
@@ -25,6 +26,7 @@ type apex struct {
 	zone             Zone
 	origin           string
 	soa              *dns.SOA // its serial is that of the table
+	mailbox          []byte   // the name in it that does not exist, as a question has it
 	nodata, nxdomain *reply
 }
 
@@ -35,6 +37,8 @@ type node struct {
 	apex *apex
 	data *Name // nil: none of the zone's Names
 	host bool  // a name server
+
+	nodata *reply // packed
 }
 
 // pool is what a name has of one type of address.
@@ -108,6 +112,7 @@ func (l *layout) addNode(a *apex, name string) *node {
 	key := wire(name)
 	if l.nodes[key] == nil {
 		l.nodes[key] = &node{key: key, name: name, apex: a}
+		l.longest = max(l.longest, len(key))
 		if next, end := dns.NextLabel(name, 0); !end && name != a.origin {
 			l.addNode(a, name[next:])
 		}
@@ -142,7 +147,12 @@ func (l *layout) addPool(n *node, kind uint16) error {
 
 // complete adds what is said of the types that a name lacks, and to whoever wants everything.
 func (l *layout) complete(n *node) error {
-	everything := &reply{authority: n.apex.nodata.authority}
+	n.nodata = &reply{authority: n.apex.nodata.authority}
+	if err := n.nodata.pack(n); err != nil {
+		return err
+	}
+	n.nodata.pointers = soaPointers(n.nodata.sections)
+	everything := n.nodata
 	if n.data != nil || n.host || n.name == n.apex.origin {
 		everything = &reply{answer: []dns.RR{minimal(n.name, n.apex.soa.Hdr.Ttl)}}
 	}
@@ -153,7 +163,7 @@ func (l *layout) complete(n *node) error {
 		if _, has := l.places[entryKey(n.key, kind)]; has {
 			continue
 		}
-		if err := l.fix(n, kind, &reply{authority: n.apex.nodata.authority}); err != nil {
+		if err := l.fix(n, kind, n.nodata); err != nil {
 			return err
 		}
 	}

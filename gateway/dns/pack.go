@@ -19,7 +19,8 @@ type reply struct {
 	// What fast copies: the counts of the three sections, and the sections. They follow a question of the name that they were packed for.
 	counts   [6]byte
 	sections []byte
-	dated    bool // they end with a SOA record, in which the table's serial is to be put
+	dated    bool  // they end with a SOA record, in which the table's serial is to be put
+	pointers []int // of a node's nodata: where its SOA record points into what is before
 }
 
 // The SOA's times are for secondary servers, of which there are none: zones are not transferred.
@@ -44,11 +45,34 @@ func (r *reply) pack(n *node) error {
 	return nil
 }
 
+// soaPointers are where the names in a SOA record, its owner's and two in its data, end with a pointer.
+func soaPointers(soa []byte) (pointers []int) {
+	at := 0
+	for i := range 3 {
+		for soa[at] != 0 && soa[at] < 0xc0 {
+			at += 1 + int(soa[at])
+		}
+		if soa[at] == 0 {
+			at++
+		} else {
+			pointers = append(pointers, at)
+			at += 2
+		}
+		if i == 0 {
+			at += 10 // type, class, TTL and length
+		}
+	}
+	return pointers
+}
+
 // begin makes the answer to a query that begins with this header and question, but for the OPT record.
 func (r *reply) begin(dst, query []byte, serial uint32) []byte {
 	dst = append(dst, query...)
-	dst[2] = bitQR | bitAA | query[2]&bitRD
-	dst[3] = 0
+	dst[2] = bitQR | query[2]&bitRD
+	if !r.lame {
+		dst[2] |= bitAA
+	}
+	dst[3] = byte(r.rcode)
 	copy(dst[6:], r.counts[:])
 	dst = append(dst, r.sections...)
 	if r.dated {
@@ -136,8 +160,10 @@ func newApex(z Zone) (a *apex, ns *reply) {
 			ns.additional = append(ns.additional, records(host, ttl, z.NS[server])...)
 		}
 	}
+	mailbox := "hostmaster." + a.origin
+	a.mailbox = []byte(wire(mailbox))
 	a.soa = &dns.SOA{
-		Hdr: header(a.origin, dns.TypeSOA, ttl), Ns: dns.CanonicalName(z.servers()[0]), Mbox: "hostmaster." + a.origin,
+		Hdr: header(a.origin, dns.TypeSOA, ttl), Ns: dns.CanonicalName(z.servers()[0]), Mbox: mailbox,
 		Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: negative,
 	}
 	soa := *a.soa

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
@@ -35,9 +37,44 @@ func recorded(t testing.TB) (packets [][]byte) {
 	return packets
 }
 
-// seeds are recorded queries, and one for each name and usual type.
+// serverZone has a name server within it, below a name that has nothing.
+func serverZone() Zone {
+	return Zone{
+		Origin: "other.example", TTL: time.Hour, NegativeTTL: 5 * time.Second,
+		NS:    map[string][]netip.Addr{"ns1.deep.other.example": addrs("127.1.0.53")},
+		Names: map[string]Name{"api": name(5*time.Second, addrs("127.1.0.1"), addrs("127.2.0.1"))},
+	}
+}
+
+// senseless are queries for what does not exist: no such type, no such name below each that exists, and no zone, type or class of ours.
+func senseless() (queries []*dns.Msg) {
+	for _, z := range []Zone{testZone(), serverZone()} {
+		names := []string{z.Origin, "deep." + z.Origin, "hostmasters." + z.Origin, "xhostmaster." + z.Origin, "Nobody." + z.Origin}
+		for own := range z.Names {
+			names = append(names, own+"."+z.Origin)
+		}
+		for server := range z.NS {
+			names = append(names, server)
+		}
+		for _, name := range names {
+			queries = append(queries, query(name, dns.TypeMX), query("x."+name, dns.TypeA), query("Hostmaster.x."+name, dns.TypeHTTPS),
+				query(`\000\.\255.`+strings.Repeat("y", 63)+"."+name, dns.TypeA), query(strings.Repeat("z.", 110)+name, dns.TypeANY))
+		}
+		queries = append(queries, query(z.Origin, dns.TypeAXFR), query(z.Origin, dns.TypeIXFR))
+	}
+	other := query(zoneName, dns.TypeA)
+	other.Question[0].Qclass = dns.ClassCHAOS
+	return append(queries, other, query(".", dns.TypeA), query("com", dns.TypeA), query("xgslb.example.com", dns.TypeA), query(strings.Repeat("q.", 127), dns.TypeA))
+}
+
+// seeds are recorded queries, senseless ones, and one for each name and usual type.
 func seeds(t testing.TB) [][]byte {
 	packets := recorded(t)
+	for _, q := range append(senseless(), query("hostmaster."+zoneName, dns.TypeA), query("x.hostmaster.other.example", dns.TypeA)) {
+		packet, err := q.Pack()
+		require.NoError(t, err)
+		packets = append(packets, packet)
+	}
 	for name := range testZone().Names {
 		for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeANY, dns.TypeMX} {
 			packet, err := withOPT(query(name+"."+zoneName, kind), 1232, true).Pack()
@@ -53,7 +90,14 @@ func seeds(t testing.TB) [][]byte {
 type twins struct{ one, other *table }
 
 func newTwins(t testing.TB) twins {
-	return twins{newTable(t, weights(7500, 2500)), newTable(t, weights(7500, 2500))}
+	zones := []Zone{testZone(), serverZone()}
+	require.NoError(t, check(zones))
+	made := func() *table {
+		made, err := compile(zones, weights(7500, 2500), 42, nil)
+		require.NoError(t, err)
+		return made
+	}
+	return twins{made(), made()}
 }
 
 // answer is what is said to a packet, and what is wrong with it.
@@ -168,6 +212,23 @@ func mangle(random *rand.Rand, from [][]byte) []byte {
 		}
 	}
 	return packet
+}
+
+// What floods ask takes neither the long way nor memory, and is told what slow says.
+func TestFastTakesFloods(t *testing.T) {
+	w, dst := newTwins(t), make([]byte, 0, maxUDP)
+	for _, q := range senseless() {
+		for range 2 {
+			packet, err := q.Pack()
+			require.NoError(t, err)
+			answer, fast, wrong := w.answer(packet)
+			require.True(t, fast, q)
+			require.Empty(t, wrong, q)
+			require.False(t, read(t, answer).Truncated)
+			require.Zero(t, testing.AllocsPerRun(10, func() { w.one.fast(dst, packet) }))
+			withOPT(q, 1232, true)
+		}
+	}
 }
 
 // An independent implementation reads a sample of the answers.

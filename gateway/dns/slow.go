@@ -17,7 +17,7 @@ func (t *table) slow(query []byte, udp bool) []byte {
 	var key nameKey
 	n := lowerName(&key, query)
 	var asked dns.Msg
-	if n == 0 || len(query) < headerLength+n+4 || asked.Unpack(query) != nil || !whole(query, &asked) {
+	if n == 0 || len(query) < headerLength+n+4 || !plausible(query, headerLength+n+4) || asked.Unpack(query) != nil || !whole(query, &asked) {
 		return refuse(query, dns.RcodeFormatError)
 	}
 	opt, ok := onlyOPT(&asked)
@@ -48,8 +48,8 @@ func (t *table) slow(query []byte, udp bool) []byte {
 // if both counted, of two IDCs it would always get the same.
 func (t *table) reply(name string, question dns.Question, room int) *reply {
 	a := t.zone(name)
-	if a == nil || question.Qclass != dns.ClassINET || question.Qtype == dns.TypeAXFR || question.Qtype == dns.TypeIXFR {
-		return &reply{rcode: dns.RcodeRefused, lame: true}
+	if a == nil || !ours(question.Qtype, question.Qclass) {
+		return refused()
 	}
 	if e := t.entry(name, question.Qtype); e != nil {
 		if e.longest > room {
@@ -63,17 +63,20 @@ func (t *table) reply(name string, question dns.Question, room int) *reply {
 	return a.nxdomain
 }
 
+// ours tells that we have a say in questions of a type and class: zones are not transferred.
+func ours(kind, class uint16) bool {
+	return class == dns.ClassINET && kind != dns.TypeAXFR && kind != dns.TypeIXFR
+}
+
+// refused is said to questions in which we have no say.
+func refused() *reply { return &reply{rcode: dns.RcodeRefused, lame: true} }
+
 // zone is the zone that a name is in; nil: none of ours.
 func (t *table) zone(name string) *apex {
-	for {
-		if a := t.zones[name]; a != nil {
-			return a
-		}
-		if len(name) <= 1 {
-			return nil
-		}
-		name = name[1+int(name[0]):]
+	if n := t.closest([]byte(name)); n != nil {
+		return n.apex
 	}
+	return nil
 }
 
 // encode makes the answer. What does not fit is left out, and the client is told to come by TCP.
@@ -98,10 +101,17 @@ func refuse(query []byte, rcode byte) []byte {
 	return b
 }
 
+// plausible tells that one question is announced, and no more records than there can be in what follows it: who mangles packets is told by this
+// what is wrong, at little expense.
+func plausible(query []byte, end int) bool {
+	const least = 11 // the root's name, type, class, TTL and no data
+	records := int(binary.BigEndian.Uint16(query[6:])) + int(binary.BigEndian.Uint16(query[8:])) + int(binary.BigEndian.Uint16(query[10:]))
+	return binary.BigEndian.Uint16(query[4:]) == 1 && records*least <= len(query)-end
+}
+
 // whole tells that as many records came as were announced.
 func whole(query []byte, m *dns.Msg) bool {
-	return len(m.Question) == 1 && binary.BigEndian.Uint16(query[4:]) == 1 &&
-		len(m.Answer) == int(binary.BigEndian.Uint16(query[6:])) &&
+	return len(m.Answer) == int(binary.BigEndian.Uint16(query[6:])) &&
 		len(m.Ns) == int(binary.BigEndian.Uint16(query[8:])) &&
 		len(m.Extra) == int(binary.BigEndian.Uint16(query[10:]))
 }

@@ -25,11 +25,12 @@ const (
 // TestGarbage floods the server with what is no good query while others ask good ones, each up to five times, as resolvers do: a machine
 // that has no time for the server for 100 ms loses what comes then.
 func TestGarbage(t *testing.T) {
-	server := startLockkeeper(t, 1).address
+	lockkeeper := startLockkeeper(t, 1)
+	server := lockkeeper.address
 	done := make(chan struct{})
 	var flooding sync.WaitGroup
 	var thrown atomic.Int64
-	begin := time.Now()
+	begin, before := time.Now(), cpuTime(t, lockkeeper.pid)
 	for i := range 2 {
 		conn := dialFrom(t, loopback(9+i), server)
 		flooding.Go(func() { throw(conn, done, &thrown) })
@@ -41,9 +42,11 @@ func TestGarbage(t *testing.T) {
 		missing = good.ask(t, slices.Values(missing))
 	}
 	rate := float64(thrown.Load()) / time.Since(begin).Seconds()
+	cost := float64((cpuTime(t, lockkeeper.pid) - before).Microseconds()) / float64(thrown.Load())
 	close(done)
 	flooding.Wait()
-	t.Logf("%.0f packets of garbage a second; of %d good queries %d were not answered at once, and %d never", rate, good.asked, len(first), len(missing))
+	t.Logf("%.0f packets of garbage a second, which cost %.1f CPU-µs each; of %d good queries %d were not answered at once, and %d never",
+		rate, cost, good.asked, len(first), len(missing))
 	require.Empty(t, missing)
 	require.Less(t, len(first), good.asked/2)
 	if rate < garbageRate/2 {
