@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,8 @@ type Server struct {
 	pushes, nacks    [kinds]atomic.Int64
 	refused          [refusals]atomic.Int64
 	stale, throttled atomic.Int64
-	duration         metric.Float64Histogram
+	duration         metric.Float64Histogram // nil: not measured
+	byType           [kinds]metric.MeasurementOption
 }
 
 // NewServer returns a server of what is, and will be, in the cache. Close it.
@@ -128,6 +130,6 @@ func (s *Server) pushed(r *response) {
 	k := kind(r.typeURL)
 	s.pushes[k].Add(1)
 	if s.duration != nil && !r.changed.IsZero() {
-		s.recordDuration(k, time.Since(r.changed))
+		s.duration.Record(context.Background(), time.Since(r.changed).Seconds(), s.byType[k])
 	}
 }

@@ -3,7 +3,6 @@ package xds
 import (
 	"context"
 	"errors"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -81,6 +80,9 @@ func (s *Server) observe(provider metric.MeterProvider) {
 		return
 	}
 	s.duration = duration
+	for k, name := range kindNames() {
+		s.byType[k] = label("type", name)
+	}
 	s.metrics, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		asked, kept := s.subscribed(func(typeName, protocol string, n int64) {
 			o.ObserveInt64(streams, n, metric.WithAttributes(attribute.String("type", typeName), attribute.String("protocol", protocol)))
@@ -139,8 +141,4 @@ func (s *Server) subscribed(tell func(typeName, protocol string, n int64)) (aske
 		tell(is.typeName, is.protocol, n)
 	}
 	return asked, kept
-}
-
-func (s *Server) recordDuration(k int, d time.Duration) {
-	s.duration.Record(context.Background(), d.Seconds(), label("type", kindNames()[k]))
 }
