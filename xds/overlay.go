@@ -4,13 +4,11 @@ import (
 	"errors"
 	"maps"
 	"sync"
-	"sync/atomic"
 )
 
 // overlay lays what is decided over what there is to serve, and tells the cache. It works out anew only what a change can concern.
 type overlay struct {
-	cache  *Cache
-	groups atomic.Pointer[map[string][]string] // of the content: whoever decides waits for nobody
+	cache *Cache
 
 	mu      sync.Mutex
 	content *Content // nil: not known yet
@@ -39,8 +37,6 @@ func (c changes) put(typeURL, name string, r *Resource) {
 
 // setContent takes up what there is to serve.
 func (o *overlay) setContent(content *Content) error {
-	groups := content.groups()
-	o.groups.Store(&groups)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.content, o.index = content, content.index()

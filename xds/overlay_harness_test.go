@@ -87,6 +87,13 @@ type decider struct {
 	mu    sync.Mutex
 	now   *Serving
 	apply func(*Serving)
+	told  map[string][]string
+}
+
+func (d *decider) Place(clusters, _ map[string][]string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told = clusters
 }
 
 func (d *decider) WatchServing(apply func(*Serving)) (stop func()) {

@@ -1,6 +1,9 @@
 package xds
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // source knows what there is to serve.
 type source interface {
@@ -33,24 +36,33 @@ func (c *Content) index() map[string][]int {
 	return index
 }
 
-// groups are the subjects that serve the same, by cluster. Machines are a group of their own: whoever takes out one part of a cluster by its machine and
-// another by its endpoint counts each among its like.
-func (c *Content) groups() map[string][]string {
-	groups := map[string][]string{}
+// groups are the subjects that serve the same, by cluster, and the endpoints that are on a machine, by its subject. The machines of a cluster are a group of
+// their own: whoever takes out one part of a cluster by its machine and another by its endpoint counts each among its like.
+func (c *Content) groups() (clusters, machines map[string][]string) {
+	clusters, machines = map[string][]string{}, map[string][]string{}
 	for _, cluster := range c.Clusters {
-		machines, seen := cluster.Name+" machines", map[string]bool{}
+		group := cluster.Name + " machines"
 		for _, place := range cluster.places {
 			for i := range place.endpoints {
 				e := &place.endpoints[i]
-				groups[cluster.Name] = append(groups[cluster.Name], endpointPrefix+e.Address.String())
-				if e.Machine != "" && !seen[e.Machine] {
-					seen[e.Machine] = true
-					groups[machines] = append(groups[machines], machinePrefix+e.Machine)
+				endpoint := endpointPrefix + e.Address.String()
+				clusters[cluster.Name] = append(clusters[cluster.Name], endpoint)
+				if e.Machine == "" {
+					continue
 				}
+				machine := machinePrefix + e.Machine
+				machines[machine] = append(machines[machine], endpoint)
+				clusters[group] = append(clusters[group], machine)
 			}
 		}
 	}
-	return groups
+	for _, groups := range []map[string][]string{clusters, machines} {
+		for name, group := range groups {
+			slices.Sort(group)
+			groups[name] = slices.Compact(group)
+		}
+	}
+	return clusters, machines
 }
 
 // What subjects begin with.

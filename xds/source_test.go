@@ -48,7 +48,9 @@ func TestSource(t *testing.T) {
 	require.Equal(t, "a", clusters[0].Name)
 	content := &Content{Clusters: clusters}
 	require.Equal(t, map[string][]int{"endpoint/192.0.2.1:80": {1}, "endpoint/192.0.2.2:80": {1}, "endpoint/192.0.2.3:80": {1}, "machine/m1": {1}}, content.index())
-	require.Equal(t, map[string][]string{"b": {"endpoint/192.0.2.1:80", "endpoint/192.0.2.3:80", "endpoint/192.0.2.2:80"}, "b machines": {"machine/m1"}}, content.groups())
+	groups, on := content.groups()
+	require.Equal(t, map[string][]string{"b": {"endpoint/192.0.2.1:80", "endpoint/192.0.2.2:80", "endpoint/192.0.2.3:80"}, "b machines": {"machine/m1"}}, groups)
+	require.Equal(t, map[string][]string{"machine/m1": {"endpoint/192.0.2.1:80", "endpoint/192.0.2.3:80"}}, on)
 	_, err = joined("clusters: []")
 	require.NoError(t, err)
 }

@@ -29,6 +29,7 @@ type xds struct {
 	listener net.Listener
 	observed metric.Registration
 	unwatch  func()
+	told     []placed
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 	begin    func() // serves from then on, once
@@ -43,6 +44,12 @@ func newXDS(cfg *Config, set component.TelemetrySettings) *xds {
 type watcher interface {
 	// WatchServing calls apply at once with what is served, and then with each change, until stop is called.
 	WatchServing(apply func(*Serving)) (stop func())
+}
+
+// placed wants to know where endpoints are: whoever takes them out goes by it.
+type placed interface {
+	// Place is told which subjects serve the same, by the name of their cluster, and which endpoints are on a machine, by its subject.
+	Place(clusters, machines map[string][]string)
 }
 
 // Start reads the files and binds the port. It is served as soon as it is known what is: whoever connects before waits, and keeps what he has.
@@ -72,7 +79,12 @@ func (x *xds) start(ctx context.Context, host component.Host) (err error) {
 		return err
 	}
 	x.begin = sync.OnceFunc(func() { x.serve(host) })
-	x.check(x.overlay.setContent(x.files.now()))
+	for _, extension := range host.GetExtensions() {
+		if p, ok := extension.(placed); ok {
+			x.told = append(x.told, p)
+		}
+	}
+	x.take(x.files.now())
 	for _, extension := range host.GetExtensions() {
 		if w, ok := extension.(watcher); ok {
 			x.unwatch = w.WatchServing(x.apply)
@@ -85,11 +97,19 @@ func (x *xds) start(ctx context.Context, host component.Host) (err error) {
 	following, x.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	var from source = x.files
 	x.running.Go(func() {
-		if err := from.Run(following, func(content *Content) { x.check(x.overlay.setContent(content)) }); err != nil {
+		if err := from.Run(following, x.take); err != nil {
 			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))
 		}
 	})
 	return nil
+}
+
+// take takes up what there is to serve.
+func (x *xds) take(content *Content) {
+	for _, p := range x.told {
+		p.Place(content.groups())
+	}
+	x.check(x.overlay.setContent(content))
 }
 
 // apply takes up what is decided. Nil tells that nothing is known yet.
@@ -113,15 +133,6 @@ func (x *xds) serve(host component.Host) {
 			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))
 		}
 	})
-}
-
-// Clusters are the subjects that serve the same, by cluster: of one, not all may be taken out. The endpoints of a cluster are one group, the machines that
-// they are on another. It never waits; the map must not be changed. Nil: nothing is known yet.
-func (x *xds) Clusters() map[string][]string {
-	if groups := x.overlay.groups.Load(); groups != nil {
-		return *groups
-	}
-	return nil
 }
 
 // Shutdown ends the streams. Clients keep what they have.

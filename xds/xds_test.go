@@ -43,6 +43,13 @@ func (f *fleet) served(t *testing.T, name string, m proto.Message) bool {
 	return true
 }
 
+// groups are what the decider was told.
+func (f *fleet) groups() map[string][]string {
+	f.decider.mu.Lock()
+	defer f.decider.mu.Unlock()
+	return f.decider.told
+}
+
 // endpoints is the assignment of a cluster in a line; "-": there is none.
 func (f *fleet) endpoints(t *testing.T, cluster string) string {
 	t.Helper()
@@ -106,7 +113,7 @@ func TestServes(t *testing.T) {
 	f.decider.decide(Serving{})
 	require.Equal(t, "idc1 1: 1; idc2 1: 3", f.endpoints(t, "one"))
 	require.EqualValues(t, 4, f.counter(t, "lockkeeper_xds_endpoints"))
-	require.Equal(t, []string{"machine/a", "machine/b"}, f.Clusters()["one machines"])
+	require.Equal(t, []string{"machine/a", "machine/b"}, f.groups()["one machines"])
 }
 
 // Without anybody who decides, everything is served at once.
@@ -163,6 +170,7 @@ func TestFilesAreFollowed(t *testing.T) {
 	f.write(t, "endpoints.yaml", "clusters: [{name: one, endpoints: [{address: '192.0.2.1:80', machine: a}, {address: '192.0.2.9:80'}]}]")
 	within(t, "the new endpoints, without the dead one", func() bool { return f.endpoints(t, "one") == " 1: 9" })
 	require.Equal(t, "-", f.endpoints(t, "two"))
+	require.NotContains(t, f.groups(), "two")
 	require.NoError(t, os.Remove(f.directory+"/endpoints.yaml"))
 	within(t, "the lost file to be told", errors(3))
 	require.Equal(t, " 1: 9", f.endpoints(t, "one"))
