@@ -3,6 +3,7 @@ package mesh
 import (
 	"cmp"
 	"maps"
+	"math/bits"
 	"net"
 	"slices"
 	"strconv"
@@ -33,7 +34,7 @@ type Tried struct {
 // endpoints is what a stream has counted since the last call of Tried.
 type endpoints struct {
 	strict bool
-	tries  table[*endpointTries] // by hash of the address as it came, or of that and the cluster
+	tries  table[*endpointTries] // by hash of the address as it came and the cluster
 	dirty  []*endpointTries
 	full   uint64 // tries that there was no room for
 }
@@ -100,16 +101,12 @@ func (s *Stream) tell(k *key, e *entry, tries bool) {
 
 // triesAt finds or makes the counts of the entry's endpoint; nil: there is no room, or it is no address of a socket.
 func (s *Stream) triesAt(e *entry) *endpointTries {
-	hash := s.upstreamHash(e)
+	hash := s.upstreamHash(e) ^ bits.RotateLeft64(s.clusterHash(e), 32)
 	t, ok := s.endpoints.tries.get(hash)
-	if ok && t.cluster != string(e.cluster) { // the endpoint is in several clusters
-		hash ^= s.secret.hash(e.cluster) * odd
-		t, ok = s.endpoints.tries.get(hash)
-	}
-	if ok && t.cluster == string(e.cluster) {
+	if ok {
 		return t
 	}
-	if ok || s.endpoints.tries.used >= maxStreamEndpoints {
+	if s.endpoints.tries.used >= maxStreamEndpoints {
 		s.endpoints.full++
 		return nil
 	}
@@ -120,6 +117,14 @@ func (s *Stream) triesAt(e *entry) *endpointTries {
 	t = &endpointTries{address: net.JoinHostPort(string(e.upstream.ip), strconv.FormatUint(uint64(e.upstream.port), 10)), ip: string(e.upstream.ip), cluster: cluster, flags: map[string]uint64{}}
 	s.endpoints.tries.put(maxStreamEndpoints, hash, t)
 	return t
+}
+
+// clusterHash is of the entry's cluster.
+func (s *Stream) clusterHash(e *entry) uint64 {
+	if e.clusterHash == 0 {
+		e.clusterHash = s.secret.hash(e.cluster)
+	}
+	return e.clusterHash
 }
 
 // fails tells whether a try failed by what it was tried at.

@@ -21,6 +21,7 @@ type entry struct {
 	later             struct{ upstream, local, remote, tls, lastTx []byte } // not read yet
 	upstream          address                                               // readUpstream: who was asked
 	upstreamHash      uint64                                                // of later.upstream; 0: not known yet
+	clusterHash       uint64                                                // of cluster; 0: not known yet
 	local             address                                               // readLocal: where the downstream connection was accepted
 	remote            address                                               // readRemote: who opened it
 	peerSAN, localSAN []byte                                                // readTLS: first URI SAN of its certificates

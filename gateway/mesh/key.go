@@ -121,7 +121,7 @@ type named struct {
 func (s *Stream) serviceOf(e *entry) (named, bool) {
 	var cluster uint64
 	if len(e.service) == 0 && len(e.cluster) > 0 {
-		cluster = ^s.secret.hash(e.cluster)
+		cluster = ^s.clusterHash(e)
 		if known, ok := s.services.get(cluster); ok {
 			return known, true
 		}
