@@ -40,13 +40,13 @@ type endpoints struct {
 }
 
 type endpointTries struct {
+	requests  uint64 // these two are written by each success, and so come first
+	succeeded int64  // nanoseconds since the epoch
+	failures  uint64
 	address   string // ip:port
 	ip        string
 	cluster   string
-	requests  uint64
-	failures  uint64
 	flags     map[string]uint64
-	succeeded int64 // nanoseconds since the epoch
 }
 
 // upstreamFlags are those that speak of the endpoint that was tried: UT, LR, UR, UF, UC and UPE. Others are Envoy's own doing (UO, UH, NR), the client's
@@ -129,6 +129,9 @@ func (s *Stream) clusterHash(e *entry) uint64 {
 
 // fails tells whether a try failed by what it was tried at.
 func (t *endpoints) fails(k *key) bool {
+	if k.flags == 0 && k.code-1 < 499 && k.grpc <= 0 {
+		return false // as most
+	}
 	if k.flags&upstreamFlags != 0 {
 		return true
 	}
