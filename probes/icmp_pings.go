@@ -26,6 +26,7 @@ type pings struct {
 	inFlight int
 
 	requests []echoRequest // to be sent in this turn
+	copies   []echoRequest // likewise, of requests without a reply so far
 	again    []bool        // of each: see outcome
 	outcomes []outcome     // of this turn
 	measured []Phase       // what its outcomes point to, and whoever they are reported to may keep
@@ -153,7 +154,9 @@ func (p *pings) turn() {
 			return
 		} else if e.nonce == 0 {
 			p.due(t, e.index, now)
-		} else if i := t.find(e.nonce); i >= 0 {
+		} else if i := t.find(e.nonce); i >= 0 && e.copies > 0 {
+			p.repeat(t, t.flights[i], e, now)
+		} else if i >= 0 {
 			p.expire(t, e.index, i)
 		}
 	})
@@ -188,6 +191,18 @@ func (p *pings) want(t *pinged, index uint32, again bool) {
 	p.again = append(p.again, again)
 }
 
+// repeat sends a request once more that has no reply when a quarter and when half of its time is over. So the loss of a single packet is no failure: of
+// those that a network loses by chance three in a row are as rare as of those that it loses for seconds.
+func (p *pings) repeat(t *pinged, f flight, e pingEvent, now time.Duration) {
+	if now-f.sent >= t.timeout { // this process was held up
+		return
+	}
+	p.copies = append(p.copies, echoRequest{echo: echo{seq: f.seq, index: e.index, nonce: f.nonce}, to: t.ip, size: t.size})
+	if e.copies--; e.copies > 0 {
+		p.at(f.sent+t.timeout/2, e)
+	}
+}
+
 // send sends what is wanted, some at a time: the times are to be true, and the replies may come sooner than all is sent.
 func (p *pings) send() {
 	const most = 128
@@ -199,6 +214,7 @@ func (p *pings) send() {
 			t := &p.targets[r.index]
 			t.flights = append(t.flights, flight{nonce: r.nonce, sent: sent, wall: wall.UnixNano(), seq: r.seq, again: p.again[done+i]})
 			p.at(sent+t.timeout, pingEvent{nonce: r.nonce, index: r.index, life: t.life})
+			p.at(sent+t.timeout/4, pingEvent{nonce: r.nonce, index: r.index, life: t.life, copies: pingCopies})
 		}
 		p.inFlight += len(some)
 		done += len(some)
@@ -207,7 +223,8 @@ func (p *pings) send() {
 			p.receive() // which may want more
 		}
 	}
-	p.requests, p.again = p.requests[:0], p.again[:0]
+	p.socket.send(p.copies, func(echoRequest, error) {}) // the first one has gone out
+	p.requests, p.again, p.copies = p.requests[:0], p.again[:0], p.copies[:0]
 }
 
 // unsent takes a request back: it says nothing of its target.

@@ -17,6 +17,7 @@ type kernel struct {
 	silent  bool
 	failure error // of sending
 	sent    []echoRequest
+	copies  []echoRequest // of what was sent before
 	replies []echoReply
 	lost    uint32
 	stall   time.Duration // once, before anything is received
@@ -31,7 +32,11 @@ func (k *kernel) send(requests []echoRequest, failed func(echoRequest, error)) {
 		case !k.silent:
 			k.replies = append(k.replies, answer(r))
 		}
-		k.sent = append(k.sent, r)
+		if slices.Contains(k.sent, r) {
+			k.copies = append(k.copies, r)
+		} else {
+			k.sent = append(k.sent, r)
+		}
 	}
 }
 
@@ -128,6 +133,26 @@ func TestPingsLookAgainAfterTheFirstFailure(t *testing.T) {
 		p.pass(3 * time.Second)
 		require.True(t, (*heard)[len(*heard)-1].OK)
 		require.False(t, (*heard)[len(*heard)-1].again)
+	})
+}
+
+// A request without a reply is sent twice more, and any of them may be replied to.
+func TestPingsSendAgainWhatIsLost(t *testing.T) {
+	pinging(t, func(k *kernel, p *fakePings, _ *Target, heard *[]outcome) {
+		k.silent = true
+		lost := p.passSent(k)
+		require.Empty(t, k.copies)
+		p.pass(125*time.Millisecond + pingTick)
+		require.Equal(t, []echoRequest{lost}, k.copies)
+		k.silent = false
+		p.pass(125*time.Millisecond + 2*pingTick)
+		require.Equal(t, []echoRequest{lost, lost}, k.copies)
+		require.Len(t, *heard, 1)
+		require.True(t, (*heard)[0].OK)
+		require.InDelta(t, 250*time.Millisecond, (*heard)[0].Took, float64(3*pingTick))
+
+		p.pass(10 * time.Second)
+		require.Len(t, k.copies, 2, "what is replied to is not sent again")
 	})
 }
 

@@ -7,15 +7,17 @@ const (
 	// pings. A buffer of the size that Linux gives by default would be full by then, with thousands of targets.
 	pingTick    = 20 * time.Millisecond
 	crampedTick = 5 * time.Millisecond
+	pingCopies  = 2   // of a request that has no reply yet
 	wheelSlots  = 256 // about 5 s; what is due later stays in its slot for another round
 )
 
-// pingEvent is something to be done for a target: to send its next request, or to give one up.
+// pingEvent is something to be done for a target: to send its next request, or to send one again or give it up.
 type pingEvent struct {
-	tick  int64
-	nonce uint64 // of the request to be given up; 0: send the next one
-	index uint32
-	life  uint32 // of the target: an index is used again after a target is gone
+	tick   int64
+	nonce  uint64 // of the request in question; 0: send the next one
+	index  uint32
+	life   uint32 // of the target: an index is used again after a target is gone
+	copies uint8  // how often the request is to be sent again; 0: give it up
 }
 
 // wheel keeps what is to be done by when it is due. Adding and taking cost the same however much there is.

@@ -160,7 +160,10 @@ func (p *drill) fire(one *prober, regular bool) {
 	if regular {
 		p.after(time.Duration(one.Interval), 0, func() { p.fire(one, true) })
 	}
-	lost := one.Loss > 0 && p.random.Float64() < float64(one.Loss)
+	lost := one.Loss > 0
+	for range one.packets() {
+		lost = lost && p.random.Float64() < float64(one.Loss)
+	}
 	e := probes.Evidence{
 		Subject: one.Subject, IDC: one.IDC, Observer: one.Site, Probe: cmp.Or(one.Probe, "probe"), Probes: one.many, At: p.wall(),
 		Next: time.Duration(one.Interval + one.Timeout), OK: true,
@@ -191,6 +194,14 @@ func (p *drill) fire(one *prober, regular bool) {
 		return
 	}
 	p.after(wait, 0, func() { p.observe(one, e) })
+}
+
+// packets is how many must be lost for a probe to fail: machines are pinged, and a ping without a reply is sent twice more before it fails.
+func (one *prober) packets() int {
+	if Kind(one.Subject) == kindMachine {
+		return 3
+	}
+	return 1
 }
 
 // hits tells whether the fault makes this probe fail now.
