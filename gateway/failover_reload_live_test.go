@@ -48,7 +48,7 @@ func TestFailoverReload(t *testing.T) {
 		}
 	}
 	if one < 140 || one > 180 { // 160, but the watch takes turns, too
-		t.Errorf("of 200 answers %d are idc1, with a weight of 80 %%", one)
+		t.Errorf("of 200 answers %d are idc1, with a weight of 80 %%: %+v", one, g.state(t).Serving)
 	}
 	if now := g.serial(t); now <= serial {
 		t.Errorf("serial %d, then %d", serial, now)

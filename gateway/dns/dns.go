@@ -40,7 +40,8 @@ type server struct {
 
 	begin   func() // once: answer
 	running sync.WaitGroup
-	unwatch func() // nil: nobody decides what is served
+	watcher watcher // nil: nobody decides what is served
+	unwatch func()
 
 	mu      sync.Mutex // of what follows, and of changes of table
 	serials serials
@@ -94,10 +95,10 @@ func (s *server) start(ctx context.Context, host component.Host) (err error) {
 			s.serveAPI(m)
 		}
 		if w, ok := extension.(watcher); ok {
-			s.unwatch = w.WatchServing(s.apply)
+			s.watcher, s.unwatch = w, w.WatchServing(s.apply)
 		}
 	}
-	if s.unwatch == nil {
+	if s.watcher == nil {
 		s.swap(nil)
 	}
 	return nil
@@ -117,10 +118,13 @@ func (s *server) apply(serving *xds.Serving) {
 }
 
 // swap puts a new table in the place of the last, which stays if none can be made. Queries under way are answered from the table that they
-// found. The first one opens the ports.
+// found. The first one opens the ports. Nil, all alike, takes nobody's place: what was decided may come at the same moment.
 func (s *server) swap(serving *xds.Serving) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if serving == nil && s.table.Load() != nil {
+		return
+	}
 	version := uint64(0)
 	if serving != nil {
 		version = serving.Version
@@ -152,12 +156,14 @@ func (s *server) compileSafely(serving *xds.Serving, serial uint32) (made *table
 	return s.compile(s.zones, serving, serial, s.table.Load())
 }
 
-// Ready implements extensioncapabilities.PipelineWatcher: now everything has started. Who decides what is served and does not say it by now
-// is not waited for: an answer is better than none.
+// Ready implements extensioncapabilities.PipelineWatcher: now everything has started. Who decides what is served may have begun after this and is asked
+// once more. If it does not say even now it is not waited for: an answer is better than none.
 func (s *server) Ready() error {
-	if s.table.Load() == nil {
-		s.swap(nil)
+	if s.table.Load() == nil && s.watcher != nil {
+		s.unwatch()
+		s.unwatch = s.watcher.WatchServing(s.apply)
 	}
+	s.swap(nil)
 	return nil
 }
 

@@ -74,6 +74,22 @@ func TestItDoesNotWaitForEver(t *testing.T) {
 	require.Len(t, r.ask(t, "udp", api, dns.TypeA).Answer, 1)
 }
 
+// Who decides began after this and has not yet come to say so; or it says so at the very moment.
+func TestWhatWasDecidedIsNotReplacedByNothing(t *testing.T) {
+	d := &decider{}
+	r := start(t, oneZone, d)
+	d.now = &xds.Serving{Version: 1, IDCs: map[string]xds.IDC{"idc1": {Entry: 0}, "idc2": {Entry: xds.Whole}}}
+	require.NoError(t, r.Ready())
+	serial := r.counter(t, "lockkeeper_dns_serial")
+	r.swap(nil)
+	require.Equal(t, serial, r.counter(t, "lockkeeper_dns_serial"))
+	for range 4 {
+		require.Equal(t, "127.2.0.1", address(t, r.ask(t, "udp", api, dns.TypeA)))
+	}
+	d.decide(2, xds.Whole, 0)
+	require.Equal(t, "127.1.0.1", address(t, r.ask(t, "udp", api, dns.TypeA)))
+}
+
 func TestShutdownBeforeAnyDecision(t *testing.T) {
 	r := start(t, oneZone, &decider{})
 	require.Nil(t, r.table.Load()) // the end of the test closes it
