@@ -2,7 +2,9 @@ package xds
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -12,42 +14,55 @@ import (
 	"testing"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
-	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	_ "google.golang.org/grpc/xds" // the scheme xds:
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // grpc-go's own xDS client follows a removal and a drain. It reads its bootstrap when its process starts, so it has one of its own.
 func TestGRPCFollows(t *testing.T) {
-	cache, address := serveLive(t)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestCaller$", "-test.v")
+	cmd.Env = append(os.Environ(), callerVariable+"=xds:///app")
+	follows(t, cmd)
+}
+
+// follows has a client that is a process of its own call three servers, of which the extension takes one out and drains another.
+func follows(t *testing.T, client *exec.Cmd) {
 	a, b, c := backend(t), backend(t), backend(t)
-	cache.Update(map[string]map[string]*Resource{ListenerType: {"app": grpcListener(t)}, RouteType: {"route": grpcRoute(t)}})
-	setLive(t, cache, "1s", map[string]corev3.HealthStatus{a: 0, b: 0, c: 0})
-	calls := startCaller(t, address)
-	follows := func(what string, want ...string) {
+	f := startFleet(t, map[string]string{"endpoints.yaml": fmt.Sprintf(grpcEndpoints, a, b, c), "listeners.yaml": grpcListeners, "routes.yaml": grpcRoutes})
+	calls := startCaller(t, client, f.listener.Addr().String())
+	reach := func(what string, out map[string]Out, want ...string) {
+		f.decider.decide(Serving{Out: out})
 		slices.Sort(want)
 		took := within(t, what, func() bool { return slices.Equal(calls.reached(), want) })
 		t.Logf("%s: %v, seen in the last %d calls of one every %v", what, took.Round(time.Millisecond), callsLooked, callEvery)
 	}
-	follows("the first state", a, b, c)
-	setLive(t, cache, "1s", map[string]corev3.HealthStatus{a: 0, b: 0})
-	follows("a removal", a, b)
-	setLive(t, cache, "1s", map[string]corev3.HealthStatus{a: 0, b: corev3.HealthStatus_DRAINING})
-	follows("a drain", a)
-	setLive(t, cache, "1s", map[string]corev3.HealthStatus{a: 0, b: 0, c: 0})
-	follows("their return", a, b, c)
+	reach("the first state", nil, a, b, c)
+	reach("a removal", dead(endpointPrefix+c), a, b)
+	reach("a drain beside it", merged(dead(endpointPrefix+c), gray(endpointPrefix+b)), a)
+	reach("their return", nil, a, b, c)
+	reach("a drain", gray(endpointPrefix+a), b, c)
+	require.Zero(t, f.logs.FilterMessageSnippet("refuses").Len(), "%v", f.logs.All())
 }
+
+func merged(some, more map[string]Out) map[string]Out {
+	maps.Copy(some, more)
+	return some
+}
+
+// What gRPC calls app: Envoy and it read the same.
+const (
+	grpcEndpoints = "clusters: [{name: app, http2: true, endpoints: [{address: %q, idc: idc1}, {address: %q, idc: idc1}, {address: %q, idc: idc1}]}]"
+	grpcListeners = `resources: [{name: app, api_listener: {api_listener: {
+  "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: app,
+  rds: {route_config_name: app, config_source: {resource_api_version: V3, ads: {}}},
+  http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}}}]`
+	grpcRoutes = `resources: [{name: app, virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: ""}, route: {cluster: app}}]}]}]`
+)
 
 const (
 	callEvery   = 2 * time.Millisecond
@@ -74,17 +89,18 @@ func TestCaller(t *testing.T) {
 	}
 }
 
-// caller is what TestCaller says, in another process.
+// caller is what a process says of whom it reached.
 type caller struct {
 	mu   sync.Mutex
 	last []string
 }
 
-func startCaller(t *testing.T, address string) *caller {
+func startCaller(t *testing.T, cmd *exec.Cmd, address string) *caller {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestCaller$", "-test.v")
-	cmd.Env = append(os.Environ(), callerVariable+"=xds:///app", "GRPC_XDS_BOOTSTRAP_CONFIG="+
-		`{"xds_servers": [{"server_uri": "`+address+`", "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}], "node": {"id": "caller"}}`)
+	cmd.Env = append(cmd.Environ(), "GRPC_XDS_BOOTSTRAP_CONFIG="+
+		`{"xds_servers": [{"server_uri": "`+address+`", "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}], "node": {"id": "caller", "locality": {"region": "idc1"}}}`) // Node's wants a locality
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
 	output, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -105,6 +121,9 @@ func startCaller(t *testing.T, address string) *caller {
 		_ = cmd.Process.Kill()
 		<-done
 		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(problems.String())
+		}
 	})
 	return c
 }
@@ -130,32 +149,4 @@ func backend(t *testing.T) string {
 	go func() { defer close(done); _ = server.Serve(listener) }()
 	t.Cleanup(func() { server.Stop(); <-done })
 	return address
-}
-
-func grpcListener(t *testing.T) *Resource {
-	t.Helper()
-	pack := func(m proto.Message) *anypb.Any {
-		a, err := anypb.New(m)
-		require.NoError(t, err)
-		return a
-	}
-	ads := &corev3.ConfigSource{ResourceApiVersion: corev3.ApiVersion_V3, ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}}}
-	r, err := NewResource("app", &listenerv3.Listener{Name: "app", ApiListener: &listenerv3.ApiListener{ApiListener: pack(&hcmv3.HttpConnectionManager{
-		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{ConfigSource: ads, RouteConfigName: "route"}},
-		HttpFilters:    []*hcmv3.HttpFilter{{Name: "router", ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&routerv3.Router{})}}},
-	})}})
-	require.NoError(t, err)
-	return r
-}
-
-func grpcRoute(t *testing.T) *Resource {
-	t.Helper()
-	r, err := NewResource("route", &routev3.RouteConfiguration{Name: "route", VirtualHosts: []*routev3.VirtualHost{{
-		Name: "all", Domains: []string{"*"}, Routes: []*routev3.Route{{
-			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{}},
-			Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: "app"}}},
-		}},
-	}}})
-	require.NoError(t, err)
-	return r
 }
