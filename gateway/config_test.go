@@ -51,6 +51,14 @@ func TestValidate(t *testing.T) {
 	f("testdata/dots.yaml",
 		"testdata/dots.yaml: receivers::probes::modules::entry::http::valid_status_codes::1: expected type 'int', got unconvertible type 'string'",
 		`testdata/dots.yaml: extensions::dns::zones::gslb.example.com::names::api.eu::idcs::idc1::1: ParseAddr("foo"): unable to parse IP`)
+	// Those of the files that it names.
+	f("testdata/files.yaml",
+		`testdata/files.yaml: receivers::probes::machines::file: testdata/files_machines.yaml:2: unknown key "adress"`,
+		`testdata/files.yaml: receivers::probes::machines::file: testdata/files_machines.yaml:3: unknown key "rack"`,
+		`testdata/files.yaml: extensions::xds::sources::1::file: testdata/files_machines.yaml:2: unknown key "adress"`,
+		`testdata/files.yaml: extensions::xds::sources::1::file: testdata/files_machines.yaml:3: unknown key "rack"`,
+		"testdata/files.yaml: extensions::xds::listeners: open testdata/none.yaml: no such file or directory",
+		`testdata/files.yaml: extensions::xds::routes: testdata/machines.yaml:1: unknown key "machines"`)
 	// An unknown section.
 	f("testdata/section.yaml", "testdata/section.yaml: receiver"+unknown)
 	// An unknown key of the Collector's own section.

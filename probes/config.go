@@ -103,7 +103,7 @@ func (c *Config) Module(name string) (Module, error) {
 	return Module{}, fmt.Errorf("there is no module %q: use one of %s", name, strings.Join(slices.Compact(known), ", "))
 }
 
-// Validate reports all mistakes that concern more than one key.
+// Validate reports all mistakes that concern more than one key, and those in the file of machines with their lines.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.FlushInterval < time.Second {

@@ -35,6 +35,24 @@ func (c *Config) validateMachines() error {
 	if _, err := c.Module(c.Machines.Module); err != nil {
 		return fmt.Errorf("machines::module: %w", err)
 	}
+	if c.Machines.File == "" {
+		return nil
+	}
+	modules, err := c.usedModules()
+	if err != nil {
+		return nil // told already, by key
+	}
+	text, err := readAtMost(c.Machines.File, machinesMost)
+	var all *machinesFile
+	if err == nil {
+		all, err = parseMachines(c.Machines.File, text)
+	}
+	if err == nil {
+		_, err = all.targets(c, modules)
+	}
+	if err != nil {
+		return fmt.Errorf("machines::file: %w", err)
+	}
 	return nil
 }
 

@@ -130,8 +130,10 @@ func (m *machine) targets(c *Config, modules map[string]*Module) (targets []Targ
 		if !ok {
 			known := strings.Join(slices.Sorted(maps.Keys(modules)), ", ")
 			errs = append(errs, fmt.Errorf("%s: there is no module %q in the configuration: use one of %s", key, targets[i].Module, known))
-		} else if err := kinds()[module.Prober].check(&targets[i]); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		} else if kind, ok := kinds()[module.Prober]; ok { // if not, Validate of the module says so
+			if err := kind.check(&targets[i]); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", key, err))
+			}
 		}
 	}
 	return targets, errs

@@ -220,15 +220,30 @@ func TestMachinesBehindLinks(t *testing.T) {
 	})
 }
 
+// A bad file is a mistake of the configuration, and an error of the start.
 func TestMachinesAtTheStart(t *testing.T) {
 	c := defaultConfig()
-	c.Machines.File = filepath.Join(t.TempDir(), "none.yaml")
-	_, err := watchMachines(t.Context(), c, componenttest.NewNopTelemetrySettings(), nil)
-	require.ErrorContains(t, err, "machines::file: open")
-	require.ErrorIs(t, err, os.ErrNotExist)
+	c.Machines.File = filepath.Join(t.TempDir(), "machines.yaml")
+	f := func(want string) {
+		t.Helper()
+		_, err := watchMachines(t.Context(), c, componenttest.NewNopTelemetrySettings(), nil)
+		require.ErrorContains(t, err, "machines::file: "+want)
+		require.ErrorContains(t, c.Validate(), "machines::file: "+want)
+	}
+	f("open " + c.Machines.File)
+	require.ErrorIs(t, c.Validate(), os.ErrNotExist)
+	write(t, c.Machines.File, "a")
+	require.NoError(t, c.Validate())
+	write(t, c.Machines.File, "a", "a")
+	f(c.Machines.File + `:3: machine "a" is named in line 2 already`)
 	require.NoError(t, os.WriteFile(c.Machines.File, make([]byte, machinesMost+1), 0o600))
-	_, err = watchMachines(t.Context(), c, componenttest.NewNopTelemetrySettings(), nil)
-	require.ErrorContains(t, err, "has more than 16777216 bytes")
+	f(c.Machines.File + ": has more than 16777216 bytes")
+	// A module that is none is told where it stands, and not for each machine.
+	write(t, c.Machines.File, "a")
+	c.Modules = map[string]Module{"odd": {Prober: "odd"}}
+	c.Machines.Module = "odd"
+	require.NoError(t, c.Validate())
+	require.ErrorContains(t, c.Modules["odd"].Validate(), `prober: "odd" is none of`)
 }
 
 func FuzzMachines(f *testing.F) {

@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/collector/config/configgrpc"
 	"go.opentelemetry.io/collector/config/configoptional"
+	"go.uber.org/zap"
 )
 
 // Config is the configuration of the xds extension.
@@ -45,7 +46,7 @@ func createDefaultConfig() *Config {
 	return &Config{ServerConfig: server, Sources: []SourceConfig{}}
 }
 
-// Validate reports all mistakes at once. The files are read at the start.
+// Validate reports all mistakes at once, those in the files with their lines.
 func (c *Config) Validate() error {
 	var errs []error
 	if len(c.Sources) == 0 {
@@ -72,5 +73,6 @@ func (c *Config) Validate() error {
 	if c.Routes != "" {
 		once("routes", c.Routes)
 	}
-	return errors.Join(errs...)
+	_, err := openFiles(c, zap.NewNop())
+	return errors.Join(append(errs, err)...)
 }

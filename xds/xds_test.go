@@ -128,6 +128,7 @@ func TestServesAlone(t *testing.T) {
 	require.EqualValues(t, 3, total.endpoints[serving])
 }
 
+// What is wrong with the files is a mistake of the configuration, too.
 func TestStartMistakes(t *testing.T) {
 	f := func(want string, change func(*Config)) {
 		t.Helper()
@@ -137,8 +138,11 @@ func TestStartMistakes(t *testing.T) {
 		change(cfg)
 		x := newXDS(cfg, componenttest.NewNopTelemetrySettings())
 		require.ErrorContains(t, x.Start(t.Context(), extensions{}), want)
+		if !strings.Contains(want, "listens") {
+			require.ErrorContains(t, cfg.Validate(), want)
+		}
 	}
-	f("xds: sources::0::file: open nowhere.yaml", func(c *Config) { c.Sources[0].File = "nowhere.yaml" })
+	f("sources::0::file: open nowhere.yaml", func(c *Config) { c.Sources[0].File = "nowhere.yaml" })
 	f("listeners: testdata/endpoints.yaml:2: unknown key \"clusters\"", func(c *Config) { c.Listeners = "testdata/endpoints.yaml" })
 	f("routes: read \"testdata\": ", func(c *Config) { c.Routes = "testdata" })
 	f("sources: testdata/endpoints.yaml:3: cluster", func(c *Config) { c.Sources = append(c.Sources, c.Sources[0]) })
@@ -180,7 +184,8 @@ func TestFilesAreFollowed(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	cfg, err := loadConfig(t, `{endpoint: "localhost:1", sources: [{file: a}, {file: b}], listeners: c, routes: d, tls: {cert_file: x, key_file: y}}`)
+	cfg, err := loadConfig(t, `{endpoint: "localhost:1", sources: [{file: testdata/endpoints.yaml}, {file: testdata/machines.yaml}],
+  listeners: testdata/live/listeners.yaml, routes: testdata/live/routes.yaml, tls: {cert_file: x, key_file: y}}`)
 	require.NoError(t, err)
 	require.Equal(t, "localhost:1", cfg.NetAddr.Endpoint)
 	require.Equal(t, 30*time.Second, cfg.Keepalive.Get().ServerParameters.Get().Time)
@@ -194,6 +199,9 @@ func TestConfig(t *testing.T) {
 	f("{}", "sources: there is none: such as [{file: endpoints.yaml}]")
 	f("source: []", "source")
 	f("{sources: [{file: a}, {}, {file: a}], listeners: b, routes: b}", "sources::1::file: missing", "sources::2::file: a is the file of sources::0::file already", "routes: b is the file of listeners already")
+	// Those of all files at once, and those of keys with them.
+	f("{sources: [{file: testdata/live/routes.yaml}, {}], listeners: testdata/live/bootstrap.yaml}", "sources::1::file: missing",
+		`sources::0::file: testdata/live/routes.yaml:1: unknown key "resources"`, `listeners: testdata/live/bootstrap.yaml:1: unknown key "node"`)
 }
 
 // The example on the page is a configuration with the defaults, and its files are files.
@@ -210,11 +218,13 @@ func TestREADMEExample(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal([]byte(blocks[0]), &all))
 	one, err := yaml.Marshal(all.Extensions["xds"])
 	require.NoError(t, err)
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{"endpoints.yaml": blocks[1], "machines.yaml": "machines: []", "listeners.yaml": "resources: []", "routes.yaml": blocks[2]} {
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+	}
 	cfg, err := loadConfig(t, string(one))
 	require.NoError(t, err)
 	require.Equal(t, createDefaultConfig().ServerConfig, cfg.ServerConfig)
-	_, err = joined(blocks[1])
-	require.NoError(t, err)
 	routes, err := parseRoutes("routes.yaml", []byte(blocks[2]))
 	require.NoError(t, err)
 	require.Len(t, routes[0].edges, 1)
