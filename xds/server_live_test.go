@@ -1,20 +1,11 @@
 package xds
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,11 +20,11 @@ import (
 
 // A real Envoy follows what the cache says, by each protocol. The times are logged; they are bounded far beyond what is usual.
 func TestEnvoyFollows(t *testing.T) {
-	for i, apiType := range []string{"GRPC", "DELTA_GRPC"} {
+	for _, apiType := range []string{"GRPC", "DELTA_GRPC"} {
 		t.Run(apiType, func(t *testing.T) {
 			cache, address := serveLive(t)
 			setLive(t, cache, "1s", map[string]corev3.HealthStatus{"10.0.0.1": 0, "10.0.0.2": 0, "10.0.0.3": 0})
-			admin := startEnvoy(t, address, apiType, i)
+			admin := startEnvoy(t, apiType, address)
 			follows := func(what, want string) {
 				took := within(t, what, func() bool { return hosts(t, admin) == want })
 				t.Logf("%s: %v", what, took.Round(100*time.Microsecond))
@@ -109,19 +100,6 @@ func serveLive(t testing.TB) (*Cache, string) {
 	return cache, listener.Addr().String()
 }
 
-// within waits for a condition and tells how long it took.
-func within(t *testing.T, what string, holds func() bool) time.Duration {
-	t.Helper()
-	start := time.Now()
-	for !holds() {
-		if time.Since(start) > time.Minute {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return time.Since(start)
-}
-
 // hosts are those of the cluster app: "10.0.0.1 10.0.0.2/draining".
 func hosts(t *testing.T, admin string) string {
 	t.Helper()
@@ -155,71 +133,4 @@ func hosts(t *testing.T, admin string) string {
 		}
 	}
 	return strings.Join(slices.Sorted(slices.Values(found)), " ")
-}
-
-func get(t *testing.T, url string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	require.NoError(t, err)
-	request.Close = true
-	r, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer r.Body.Close()
-	body, err := io.ReadAll(r.Body)
-	require.NoError(t, err)
-	return string(body)
-}
-
-// startEnvoy starts one that takes its clusters from an xDS server, and returns its admin page's URL.
-func startEnvoy(t *testing.T, address, apiType string, number int) string {
-	t.Helper()
-	binary, err := filepath.Abs("../.cache/venv/bin/envoy")
-	require.NoError(t, err)
-	if _, err := os.Stat(binary); err != nil {
-		if strings.Contains(","+os.Getenv("LOCKKEEPER_REQUIRE")+",", ",envoy,") {
-			t.Fatal("needs a real Envoy: make envoy")
-		}
-		t.Skip("needs a real Envoy: make envoy")
-	}
-	host, port, err := net.SplitHostPort(address)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "envoy.yaml")
-	adminFile := filepath.Join(t.TempDir(), "admin")
-	bootstrap := fmt.Sprintf(`
-node: {id: live, cluster: live}
-admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
-dynamic_resources:
-  cds_config: {resource_api_version: V3, ads: {}}
-  ads_config: {api_type: %s, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: xds}}]}
-static_resources:
-  clusters:
-  - name: xds
-    connect_timeout: 1s
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {http2_protocol_options: {}}
-    load_assignment: {cluster_name: xds, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}]}]}
-`, apiType, host, port)
-	require.NoError(t, os.WriteFile(file, []byte(bootstrap), 0o600))
-	var output bytes.Buffer
-	cmd := exec.Command(binary, "-c", file, "--base-id", strconv.Itoa(7600+number), "--concurrency", "1", "-l", "warn", "--admin-address-path", adminFile)
-	cmd.Stdout, cmd.Stderr = &output, &output
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(output.String())
-		}
-	})
-	var admin string
-	within(t, "Envoy's admin address", func() bool {
-		b, err := os.ReadFile(adminFile)
-		admin = "http://" + strings.TrimSpace(string(b))
-		return err == nil && len(b) > 0
-	})
-	return admin
 }
