@@ -8,7 +8,7 @@ tools   := $(CURDIR)/.cache/tools
 apt     := $(CURDIR)/.cache/apt
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
-BENCH     ?= ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./probes ./plugins/storage/victoriametrics
+BENCH     ?= ./xds ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./probes ./plugins/storage/victoriametrics
 BENCHTIME ?= 1s
 
 .PHONY: help

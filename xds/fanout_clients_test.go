@@ -25,12 +25,14 @@ const fanConnections = 8_000
 
 // fanClients are many clients of one server.
 type fanClients struct {
-	n   int
-	got chan time.Time // each response
+	name  string // of the server
+	n     int
+	got   chan time.Time // each response
+	ended chan error     // the first stream that ended
 }
 
-func openFanClients(b *testing.B, address string, n int) *fanClients {
-	f := &fanClients{n: n, got: make(chan time.Time, n)}
+func openFanClients(b *testing.B, name, address string, n int) *fanClients {
+	f := &fanClients{name: name, n: n, got: make(chan time.Time, n), ended: make(chan error, 1)}
 	names := make([]string, 0, 100)
 	for c := range cap(names) {
 		names = append(names, fmt.Sprintf("outbound|8080||service-%d.default.svc.cluster.local", c))
@@ -57,13 +59,15 @@ func openFanClients(b *testing.B, address string, n int) *fanClients {
 func (f *fanClients) receive(s grpc.ClientStream) {
 	for {
 		var r skim
-		if s.RecvMsg(&r) != nil {
+		if err := s.RecvMsg(&r); err != nil {
+			select {
+			case f.ended <- err:
+			default:
+			}
 			return
 		}
 		f.got <- time.Now()
-		if s.SendMsg(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: AssignmentType, ResponseNonce: r.nonce}) != nil {
-			return
-		}
+		_ = s.SendMsg(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: AssignmentType, ResponseNonce: r.nonce}) // else RecvMsg tells
 	}
 }
 
@@ -82,8 +86,10 @@ func (f *fanClients) wait(b *testing.B) []time.Time {
 		select {
 		case at := <-f.got:
 			all = append(all, at)
+		case err := <-f.ended:
+			b.Fatalf("%s: %d of %d clients heard nothing, one of them since %v", f.name, f.n-len(all), f.n, err)
 		case <-time.After(2 * time.Minute):
-			b.Fatalf("%d of %d clients heard nothing", f.n-len(all), f.n)
+			b.Fatalf("%s: %d of %d clients heard nothing", f.name, f.n-len(all), f.n)
 		}
 	}
 	return all
