@@ -52,6 +52,7 @@ type Traffic struct {
 	Cluster   string            // what the callers call the endpoints among which they chose; an endpoint may be in several
 	Failing   map[string]uint64 // failures by caller, of those in Callers
 	Succeeded time.Time         // when the last one that succeeded ended, by its caller's clock, but not after At; zero: none did
+	Began     time.Time         // when the newest try began, by the same clock
 
 	// Durations counts requests by their time in milliseconds, cumulative as Prometheus has them: Durations[i] took at most Bounds[i].
 	Durations []uint64

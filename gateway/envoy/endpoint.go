@@ -23,7 +23,7 @@ func evidenceOfTries(all []mesh.Tried, last, now time.Time) []probes.Evidence {
 			Subject: "endpoint/" + t.Address, IDC: t.IDC, At: now, Next: 3 * evidenceInterval,
 			Traffic: &probes.Traffic{
 				Over: now.Sub(last), Requests: t.Requests, Failures: t.Failures, Flags: t.Flags, Callers: t.Callers,
-				Cluster: t.Cluster, Failing: t.Failing, Succeeded: t.Succeeded,
+				Cluster: t.Cluster, Failing: t.Failing, Succeeded: t.Succeeded, Began: t.Began,
 			},
 		})
 	}

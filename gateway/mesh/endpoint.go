@@ -5,6 +5,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 	"unique"
 )
 
@@ -122,6 +123,17 @@ func endpointName(address string) string {
 		return Unknown
 	}
 	return net.JoinHostPort(ip, port)
+}
+
+// past is a time of a caller's clock in terms of one that nobody sets. A clock that is fast must not veto for longer.
+func past(t, now time.Time) time.Time {
+	switch {
+	case t.IsZero():
+		return t
+	case t.After(now):
+		return now
+	}
+	return now.Add(-now.Sub(t))
 }
 
 // sweepEndpoints forgets the endpoints whose counters are gone.

@@ -29,6 +29,7 @@ type Tried struct {
 	Callers          map[string]uint64 // tries by caller: the busiest of the cluster
 	Failing          map[string]uint64 // failures likewise
 	Succeeded        time.Time         // when the last success ended; zero: none did
+	Began            time.Time         // when the newest try began
 }
 
 // endpoints is what a stream has counted since the last call of Tried.
@@ -40,8 +41,9 @@ type endpoints struct {
 }
 
 type endpointTries struct {
-	requests  uint64 // these two are written by each success, and so come first
+	requests  uint64 // these three are written by each success, and so come first
 	succeeded int64  // nanoseconds since the epoch
+	began     int64  // likewise
 	failures  uint64
 	address   string // ip:port
 	ip        string
@@ -90,6 +92,9 @@ func (s *Stream) tell(k *key, e *entry, tries bool) {
 		s.endpoints.dirty = append(s.endpoints.dirty, t)
 	}
 	t.requests++
+	if began := e.start.seconds*int64(time.Second) + int64(e.start.nanos); began > t.began {
+		t.began = began
+	}
 	if !s.endpoints.fails(k) {
 		if end := e.end(); end > t.succeeded {
 			t.succeeded = end
@@ -187,11 +192,7 @@ func (a *Aggregator) Tried(now time.Time) []Tried {
 	}
 	tried := make([]Tried, 0, len(c.of))
 	for _, t := range c.of {
-		if t.Succeeded.After(now) {
-			t.Succeeded = now // a clock that is fast must not veto for longer
-		} else if !t.Succeeded.IsZero() {
-			t.Succeeded = now.Add(-now.Sub(t.Succeeded)) // in terms of a clock that nobody sets
-		}
+		t.Succeeded, t.Began = past(t.Succeeded, now), past(t.Began, now)
 		if idc := a.addresses.idc([]byte(t.ip)); idc != (unique.Handle[string]{}) && idc.Value() != Unknown {
 			t.IDC = idc.Value()
 		}
@@ -243,7 +244,7 @@ func (c *collected) take(s *Stream) {
 		default:
 			to.add(caller, t)
 		}
-		t.requests, t.failures, t.succeeded = 0, 0, 0
+		t.requests, t.failures, t.succeeded, t.began = 0, 0, 0, 0
 		clear(t.flags)
 	}
 	clear(from.dirty)
@@ -267,6 +268,9 @@ func (g *gathered) add(caller string, t *endpointTries) {
 	}
 	if at := time.Unix(0, t.succeeded); t.succeeded > 0 && at.After(g.Succeeded) {
 		g.Succeeded = at
+	}
+	if at := time.Unix(0, t.began); t.began > 0 && at.After(g.Began) {
+		g.Began = at
 	}
 }
 

@@ -90,7 +90,8 @@ func TestTried(t *testing.T) {
 	if diff := cmp.Diff(want, short(got)); diff != "" {
 		t.Error(diff)
 	}
-	if got[0].Cluster == got[1].Cluster || got[1].Succeeded.Sub(time.Unix(1700000000, 0)) != 250*time.Millisecond {
+	if got[0].Cluster == got[1].Cluster || got[1].Succeeded.Sub(time.Unix(1700000000, 0)) != 250*time.Millisecond ||
+		!got[1].Began.Equal(time.Unix(1700000000, 0)) {
 		t.Errorf("got %+v", got)
 	}
 	if got := a.Tried(now); len(got) != 0 {
@@ -101,7 +102,7 @@ func TestTried(t *testing.T) {
 		e.CommonProperties.StartTime = timestamppb.New(now.Add(time.Hour))
 	}))
 	s.Close()
-	if got := a.Tried(now); len(got) != 1 || got[0].Requests != 1 || got[0].Succeeded != now {
+	if got := a.Tried(now); len(got) != 1 || got[0].Requests != 1 || got[0].Succeeded != now || got[0].Began != now {
 		t.Errorf("got %+v after the end", got)
 	}
 }
