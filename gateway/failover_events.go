@@ -50,7 +50,7 @@ on until Ctrl-C.`,
 	}
 	cmd.Flags().StringVar(&since, "since", "", "only those since a `TIME` like 2006-01-02T15:04:05Z, or one that is past, like 10m")
 	cmd.Flags().StringVar(&subject, "subject", "", "only of subjects whose names begin with `PREFIX`")
-	cmd.Flags().StringVar(&kind, "kind", "", "only of this `KIND`: verdict, ejected, returned, weights, freeze, alarm, hold, shift or state")
+	cmd.Flags().StringVar(&kind, "kind", "", "only of this `KIND`: verdict, ejected, returned, diagnosis, weights, freeze, alarm, hold, shift or state")
 	cmd.Flags().IntVarP(&lines, "lines", "n", 100, "begin with the last `N` lines, at most 10000")
 	cmd.Flags().BoolVarP(&followed, "follow", "f", false, "go on with what happens from now on")
 	format.addFlags(cmd)
@@ -67,7 +67,7 @@ func showEvent(line []byte, asJSON bool, out io.Writer) error {
 		_, err := out.Write(line)
 		return err
 	}
-	text := fmt.Sprintf("%s %-8s %s: %s", clock(e.At), e.Kind, cmp.Or(e.Subject, "-"), e.What)
+	text := fmt.Sprintf("%s %-9s %s: %s", clock(e.At), e.Kind, cmp.Or(e.Subject, "-"), e.What)
 	if e.Who != "" {
 		text += ", by " + e.Who
 	}

@@ -17,6 +17,7 @@ const (
 
 	abortedFor = time.Hour // so long it is told that a shift was aborted, unless another one begins
 	mostNamed  = 10        // subjects in the text of an alert
+	mostTold   = 3         // of them those whose story it tells
 )
 
 // Alerts are all that is wrong now. It is meant to be asked once a second.
@@ -26,7 +27,7 @@ func (f *failover) Alerts() []sdk.Alert {
 		return nil
 	}
 	now := time.Now()
-	alerts := slices.Concat(v.idcAlerts(), v.outAlerts(), v.observeAlerts(), v.dnsAlerts(), v.alarmAlerts(), v.shiftAlerts(now))
+	alerts := slices.Concat(v.idcAlerts(), v.outAlerts(*f.loop.stories.now.Load()), v.observeAlerts(), v.dnsAlerts(), v.alarmAlerts(), v.shiftAlerts(now))
 	problem, since, aside := f.keeper.broken(now)
 	if problem != "" {
 		alerts = append(alerts, alert("FailoverStateBroken", "page", since, "The failover's state is not on disk",
@@ -73,8 +74,8 @@ func (v *view) idcAlerts() (alerts []sdk.Alert) {
 	return alerts
 }
 
-// outAlerts are one for the machines, and one for the endpoints, of each IDC.
-func (v *view) outAlerts() (alerts []sdk.Alert) {
+// outAlerts are one for the machines, and one for the endpoints, of each IDC, with the stories of some.
+func (v *view) outAlerts(stories map[string]Diagnosis) (alerts []sdk.Alert) {
 	type group struct{ kind, idc string }
 	groups := map[group][]string{}
 	for subject := range v.decision.Serving.Out {
@@ -91,8 +92,14 @@ func (v *view) outAlerts() (alerts []sdk.Alert) {
 		}
 		name := map[string]string{"machine": "MachineEjected", "endpoint": "EndpointEjected"}[g.kind]
 		summary := fmt.Sprintf("Taken out in %s: %d of the %ss", cmp.Or(g.idc, "no IDC"), len(subjects), g.kind)
-		why := v.decision.Serving.Out[subjects[0]].Why
-		alerts = append(alerts, alert(name, "ticket", since, summary, fmt.Sprintf("%s. %s: %s", named(subjects), subjects[0], why), "idc", g.idc))
+		description := named(subjects)
+		for _, subject := range subjects[:min(len(subjects), mostTold)] {
+			description += ".\n" + subject + ": " + v.decision.Serving.Out[subject].Why
+			if story, known := stories[subject]; known {
+				description += ".\nIts story: " + story.String()
+			}
+		}
+		alerts = append(alerts, alert(name, "ticket", since, summary, description, "idc", g.idc))
 	}
 	slices.SortFunc(alerts, func(a, b sdk.Alert) int {
 		return cmp.Or(cmp.Compare(a.Labels["alertname"], b.Labels["alertname"]), cmp.Compare(a.Labels["idc"], b.Labels["idc"]))

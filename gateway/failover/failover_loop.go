@@ -32,9 +32,10 @@ type loop struct {
 	commands chan command
 	done     chan struct{} // closed when run has ended
 
-	board  *board
-	events *events
-	keeper *keeper
+	board   *board
+	stories stories
+	events  *events
+	keeper  *keeper
 
 	// The loop's own.
 	judge    *Judge
@@ -173,6 +174,7 @@ func (l *loop) decide(now time.Time) {
 	if before.Serving.Version > 0 { // else it begins
 		l.note(Changes(before, after))
 	}
+	l.note(l.stories.tell(before, after, l.judge.see, func(subjects []string) map[string][2]int { return l.judge.count(subjects, l.clusters()) }))
 	l.events.add(l.happened)
 	served := after.Serving.Version != before.Serving.Version
 	if l.dirty || served || len(l.happened) > 0 {
@@ -249,6 +251,8 @@ func (l *loop) begin(past *state, problem error, now time.Time) {
 		l.decision, l.holds, l.plan = past.Decision, past.Holds, past.plan
 		l.note(l.plan.Fit(now, l.rules))
 	}
+	told, _, _ := l.events.after(0)
+	l.stories.resume(l.decision.Serving.Out, told)
 	l.dirty = true
 	l.decide(now)
 }
@@ -258,6 +262,9 @@ func (l *loop) knows(subject string) error {
 	known := slices.Collect(maps.Keys(l.decision.Verdict))
 	for idc := range l.decision.Serving.IDCs {
 		known = append(known, "idc/"+idc+"/entry", "idc/"+idc+"/mesh")
+	}
+	if served := l.places.Load(); served != nil {
+		known = served.append(known)
 	}
 	if slices.Contains(known, subject) {
 		return nil

@@ -1,6 +1,9 @@
 package failover
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // places is where endpoints are: what others know better than the mesh.
 type places struct {
@@ -13,6 +16,14 @@ type places struct {
 // The maps and what is in them must not be changed afterwards.
 func (f *failover) Place(clusters, machines map[string][]string) {
 	f.places.Store(&places{clusters, machines})
+}
+
+// append adds all subjects that it names, some of them more than once.
+func (p *places) append(names []string) []string {
+	for _, subjects := range p.clusters {
+		names = append(names, subjects...)
+	}
+	return slices.AppendSeq(names, maps.Keys(p.machines))
 }
 
 // place hands the judge what is known now.

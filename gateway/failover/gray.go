@@ -43,6 +43,8 @@ type tried struct {
 	trial     bool
 	until     time.Time // the end of its trial; zero: it has not been tried since
 	succeeded time.Time
+	began     time.Time // the newest try
+	trouble   trouble
 }
 
 func newGray(rules Rules, site string) *gray {
@@ -76,9 +78,8 @@ func (g *gray) observe(e probes.Evidence) bool {
 	if e.At.After(t.last) {
 		t.last = e.At
 	}
-	if e.Traffic.Succeeded.After(t.succeeded) {
-		t.succeeded = e.Traffic.Succeeded
-	}
+	t.succeeded, t.began = maxTime(t.succeeded, e.Traffic.Succeeded), maxTime(t.began, e.Traffic.Began)
+	t.trouble.observe(&e)
 	if t.IDC = e.IDC; t.trial && t.until.IsZero() {
 		t.until = e.At.Add(g.clean)
 	}

@@ -23,6 +23,9 @@ func (g *gateway) call(seconds int, failures [2]uint64, ping bool) {
 			if failures[i] < 100 {
 				traffic.Succeeded = time.Now()
 			}
+			if traffic.Began = time.Now(); failures[i] > 0 {
+				traffic.Flags = map[string]uint64{"UF": traffic.Failures}
+			}
 			evidence = append(evidence,
 				probes.Evidence{Subject: machine, IDC: "idc1", Probe: "ping", At: time.Now(), Next: 2500 * time.Millisecond, OK: ping || i == 0, Reason: "timeout"},
 				probes.Evidence{Subject: endpointName(i), IDC: "idc1", At: time.Now(), Next: 3 * time.Second, Traffic: traffic})

@@ -50,7 +50,8 @@ func (d *decider) hold() {
 		}
 		for _, n := range d.clustersOf(item.at) {
 			c := &d.clusters[n]
-			if !d.left(c) || !item.hold.Hard && d.healthyIn(c) == 0 {
+			unseen := c.size > len(c.members) // nobody says that those are unhealthy
+			if !d.left(c) || !item.hold.Hard && !unseen && d.healthyIn(c) == 0 {
 				d.up(item)
 				item.taken, item.Blocked = false, "hold yields: it is the last one of "+c.name
 				d.alarm("last_one", item.subject+": "+item.Blocked)

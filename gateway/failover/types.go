@@ -112,11 +112,13 @@ type Freeze struct {
 // Event is a line of the audit.
 type Event struct {
 	At      time.Time `json:"at"`
-	Kind    string    `json:"kind"` // verdict, ejected, returned, weights, freeze, alarm, hold, shift, state
+	Kind    string    `json:"kind"` // verdict, ejected, returned, diagnosis, weights, freeze, alarm, hold, shift, state
 	Subject string    `json:"subject,omitempty"`
 	What    string    `json:"what"`             // what changed
 	Why     string    `json:"why,omitempty"`    // the evidence
 	Who     string    `json:"who,omitempty"`    // a person's token; empty: the gateway itself
 	Undoes  string    `json:"undoes,omitempty"` // what it ends
 	Expires time.Time `json:"expires,omitzero"`
+
+	Diagnosis *Diagnosis `json:"diagnosis,omitempty"` // of kind diagnosis: what is told in What, to be read by programs
 }
