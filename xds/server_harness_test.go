@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -44,6 +45,7 @@ type wire struct {
 	delta, separate bool
 
 	clients map[string]*client // by type, if separate; else under ""
+	known   map[string]string  // versions of the streams before these, by type
 	mu      sync.Mutex
 	got     []string // responses since they were looked at
 	hold    bool     // do not acknowledge
@@ -57,11 +59,11 @@ type client struct {
 	names map[string][]string
 	nonce map[string]string
 
-	version map[string]string // of the last response: what acknowledges one to older servers
+	version map[string]string // of the last response, of this stream or one before
 }
 
 func newWire(t *testing.T, options Options) *wire {
-	w := &wire{t: t, cache: NewCache(), clients: map[string]*client{}}
+	w := &wire{t: t, cache: NewCache(), clients: map[string]*client{}, known: map[string]string{}}
 	w.server = NewServer(w.cache, options)
 	t.Cleanup(w.server.Close)
 	w.connect(w.server.Register)
@@ -115,7 +117,7 @@ func (w *wire) stream(kind string) *client {
 	if c != nil {
 		return c
 	}
-	c = &client{wire: w, s: w.open(method, plural), first: true, names: map[string][]string{}, nonce: map[string]string{}, version: map[string]string{}}
+	c = &client{wire: w, s: w.open(method, plural), first: true, names: map[string][]string{}, nonce: map[string]string{}, version: maps.Clone(w.known)}
 	w.clients[kind] = c
 	go c.receive()
 	return c
@@ -220,6 +222,9 @@ func (c *client) ask(words []string) {
 		return
 	}
 	r := &discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: typeURL, InitialResourceVersions: map[string]string{}}
+	if c.nonce[typeURL] == older {
+		r.ResponseNonce = older
+	}
 	for _, word := range words[1:] {
 		switch name := word[1:]; word[0] {
 		case '+':
@@ -233,6 +238,9 @@ func (c *client) ask(words []string) {
 	}
 	_ = c.s.SendMsg(r)
 }
+
+// older is a nonce of no response there was.
+const older = "older"
 
 // play follows a script, one step a line.
 func (w *wire) play(script string) {
@@ -255,13 +263,14 @@ func (w *wire) play(script string) {
 			c.answer(typeURL, c.nonce[typeURL], map[string]string{"nack": "refused"}[verb])
 		case "stale": // a request that answers no response there was
 			c := w.stream(words[0])
-			c.nonce[typeURLs()[words[0]]] = "older"
+			c.nonce[typeURLs()[words[0]]] = older
 			c.ask(words)
 		case "anonymous": // the next stream names no node
 			c := w.stream(words[0])
 			c.first = false
-		case "reconnect": // forget the streams
+		case "reconnect": // forget the streams, but not their versions
 			for _, c := range w.clients {
+				maps.Copy(w.known, c.version)
 				_ = c.s.CloseSend()
 			}
 			synctest.Wait()
