@@ -33,7 +33,7 @@ func TestGRPCFollows(t *testing.T) {
 // follows has a client that is a process of its own call three servers, of which the extension takes one out and drains another.
 func follows(t *testing.T, client *exec.Cmd) {
 	a, b, c := backend(t), backend(t), backend(t)
-	f := startFleet(t, map[string]string{"endpoints.yaml": fmt.Sprintf(grpcEndpoints, a, b, c), "listeners.yaml": grpcListeners, "routes.yaml": grpcRoutes})
+	f := startFleet(t, map[string]string{"endpoints.yaml": fmt.Sprintf(grpcEndpoints, a, b, c), "listeners.yaml": readmeBlocks(t, "yaml")[3], "routes.yaml": grpcRoutes})
 	calls := startCaller(t, client, f.listener.Addr().String())
 	reach := func(what string, out map[string]Out, want ...string) {
 		f.decider.decide(Serving{Out: out})
@@ -54,14 +54,10 @@ func merged(some, more map[string]Out) map[string]Out {
 	return some
 }
 
-// What gRPC calls app: Envoy and it read the same.
+// What gRPC calls app. Its listener and its bootstrap are those of the README.
 const (
 	grpcEndpoints = "clusters: [{name: app, http2: true, endpoints: [{address: %q, idc: idc1}, {address: %q, idc: idc1}, {address: %q, idc: idc1}]}]"
-	grpcListeners = `resources: [{name: app, api_listener: {api_listener: {
-  "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: app,
-  rds: {route_config_name: app, config_source: {resource_api_version: V3, ads: {}}},
-  http_filters: [{name: router, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}}}]`
-	grpcRoutes = `resources: [{name: app, virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: ""}, route: {cluster: app}}]}]}]`
+	grpcRoutes    = `resources: [{name: app, virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: ""}, route: {cluster: app}}]}]}]`
 )
 
 const (
@@ -97,8 +93,9 @@ type caller struct {
 
 func startCaller(t *testing.T, cmd *exec.Cmd, address string) *caller {
 	t.Helper()
-	cmd.Env = append(cmd.Environ(), "GRPC_XDS_BOOTSTRAP_CONFIG="+
-		`{"xds_servers": [{"server_uri": "`+address+`", "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}], "node": {"id": "caller", "locality": {"region": "idc1"}}}`) // Node's wants a locality
+	bootstrap := strings.ReplaceAll(readmeBlocks(t, "json")[0], "localhost:18000", address)
+	require.Contains(t, bootstrap, address)
+	cmd.Env = append(cmd.Environ(), "GRPC_XDS_BOOTSTRAP_CONFIG="+bootstrap)
 	var problems bytes.Buffer
 	cmd.Stderr = &problems
 	output, err := cmd.StdoutPipe()

@@ -206,20 +206,14 @@ func TestConfig(t *testing.T) {
 
 // The example on the page is a configuration with the defaults, and its files are files.
 func TestREADMEExample(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	var blocks []string
-	for _, rest := range strings.Split(string(readme), "```yaml\n")[1:] {
-		block, _, _ := strings.Cut(rest, "```")
-		blocks = append(blocks, block)
-	}
-	require.Len(t, blocks, 3)
+	blocks := readmeBlocks(t, "yaml")
+	require.Len(t, blocks, 4)
 	var all struct{ Extensions map[string]any }
 	require.NoError(t, yaml.Unmarshal([]byte(blocks[0]), &all))
 	one, err := yaml.Marshal(all.Extensions["xds"])
 	require.NoError(t, err)
 	t.Chdir(t.TempDir())
-	for name, text := range map[string]string{"endpoints.yaml": blocks[1], "machines.yaml": "machines: []", "listeners.yaml": "resources: []", "routes.yaml": blocks[2]} {
+	for name, text := range map[string]string{"endpoints.yaml": blocks[1], "machines.yaml": "machines: []", "listeners.yaml": blocks[3], "routes.yaml": blocks[2]} {
 		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
 	}
 	cfg, err := loadConfig(t, string(one))
@@ -228,6 +222,18 @@ func TestREADMEExample(t *testing.T) {
 	routes, err := parseRoutes("routes.yaml", []byte(blocks[2]))
 	require.NoError(t, err)
 	require.Len(t, routes[0].edges, 1)
+}
+
+// readmeBlocks are the README's texts in a language.
+func readmeBlocks(t *testing.T, language string) (blocks []string) {
+	t.Helper()
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	for _, rest := range strings.Split(string(readme), "```"+language+"\n")[1:] {
+		block, _, _ := strings.Cut(rest, "```")
+		blocks = append(blocks, block)
+	}
+	return blocks
 }
 
 // Every metric is in the README.
