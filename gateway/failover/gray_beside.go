@@ -23,10 +23,10 @@ func (j *Judge) judge(s *subject, now time.Time) (changed bool) {
 	return s.judge(now) || changed
 }
 
-// failedFrom is when the last of its bad probes began to fail.
+// failedFrom is when the last of its bad probes began to fail, of those that do.
 func (s *subject) failedFrom() (from time.Time) {
 	for i := range s.probes {
-		if p := &s.probes[i]; p.bad && p.from.After(from) {
+		if p := &s.probes[i]; p.bad && p.fails > 0 && p.from.After(from) {
 			from = p.from
 		}
 	}

@@ -66,6 +66,8 @@ func TestCallersVetoPings(t *testing.T) {
 		g.call(20, [2]uint64{0, 1}, false)
 		require.Empty(t, g.serving().Out)
 		require.Equal(t, int64(1), g.metric(t, "lockkeeper_failover_vetoed", attribute.String("kind", "machine")))
+		g.call(5, [2]uint64{0, 1}, true)
+		require.NotContains(t, g.ask("GET", "/api/v1/events?subject=machine/b", "").Body.String(), "dead", "not even for a moment when it answers again")
 		g.see(4, "machine/a", "!machine/b")
 		require.Contains(t, g.serving().Out, "machine/b")
 		require.Equal(t, int64(0), g.metric(t, "lockkeeper_failover_vetoed", attribute.String("kind", "machine")))
