@@ -106,13 +106,7 @@ func (r *holdRequest) parse(who string, longest time.Duration) (Hold, error) {
 func (l *loop) hold(h Hold, lasts time.Duration, now time.Time) (made []Hold, err error) {
 	subjects := []string{h.Subject}
 	if h.Subject == "*" {
-		subjects = nil
-		for name, v := range l.decision.Verdict {
-			if Kind(name) != kindDNS && (v.Out || unhealthy(v)) {
-				subjects = append(subjects, name)
-			}
-		}
-		slices.Sort(subjects)
+		subjects = l.decision.restorable()
 	} else if err := l.knows(h.Subject); err != nil {
 		return nil, refusal{http.StatusNotFound, err}
 	}
@@ -131,6 +125,17 @@ func (l *loop) hold(h Hold, lasts time.Duration, now time.Time) (made []Hold, er
 		made = append(made, h)
 	}
 	return made, nil
+}
+
+// restorable is all that is out or unhealthy, sorted.
+func (d *Decision) restorable() (subjects []string) {
+	for name, v := range d.Verdict {
+		if Kind(name) != kindDNS && (v.Out || unhealthy(v)) {
+			subjects = append(subjects, name)
+		}
+	}
+	slices.Sort(subjects)
+	return subjects
 }
 
 // drop ends holds.

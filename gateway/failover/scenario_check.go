@@ -38,9 +38,17 @@ func (s *scenario) check() (errs []error) {
 		probes += len(subjects)
 		shots += float64(len(subjects)) * float64(s.For) / float64(p.Interval)
 	}
-	if probes > scenarioProbes || shots > scenarioShots {
-		add("probes: %d probes that are made %.0f times: at most %d and %d", probes, shots, scenarioProbes, scenarioShots)
+	for i := range s.Traffic {
+		tries, mistakes := s.Traffic[i].check()
+		for _, err := range mistakes {
+			add("traffic[%d]: %w", i, err)
+		}
+		shots += float64(tries) * time.Duration(s.For).Seconds()
 	}
+	if probes > scenarioProbes || shots > scenarioShots {
+		add("probes, traffic: %d probes, and %.0f probes and tries in all: at most %d and %d", probes, shots, scenarioProbes, scenarioShots)
+	}
+	errs = append(errs, s.checkMachines()...)
 	for i := range s.Timeline {
 		for _, err := range s.Timeline[i].check(time.Duration(s.For)) {
 			add("timeline[%d] (at %v): %w", i, s.Timeline[i].At, err)
@@ -57,7 +65,7 @@ func (t *step) check(end time.Duration) (errs []error) {
 	}
 	whats := 0
 	for _, is := range []bool{
-		t.Fail != nil, t.Hang != nil, t.Silent != nil, t.Say != nil, t.Hold != nil, t.Unhold != "", t.Shift != nil, t.Start != "", t.Clock != 0,
+		t.Fail != nil, t.Hang != nil, t.Silent != nil, t.Break != nil, t.Say != nil, t.Hold != nil, t.Unhold != "", t.Shift != nil, t.Start != "", t.Clock != 0,
 		t.Leave != nil, t.Expect != nil,
 	} {
 		if is {
@@ -65,15 +73,18 @@ func (t *step) check(end time.Duration) (errs []error) {
 		}
 	}
 	if whats != 1 {
-		add("must be exactly one of fail, hang, silent, say, hold, unhold, shift, restart, clock, leave, expect; it is %d", whats)
+		add("must be exactly one of fail, hang, silent, break, say, hold, unhold, shift, restart, clock, leave, expect; it is %d", whats)
 	}
 	if t.fault() == nil && (t.For != 0 || t.Every != 0 || t.Site != "" || t.Probe != "" || t.Reason != "") {
-		add("for, every, site, probe and reason belong to fail, hang and silent")
+		add("for, every, site, probe and reason belong to fail, hang, silent and break")
+	}
+	if t.Break == nil && (t.Callers != nil || t.Share != 0 || t.Flag != "") {
+		add("callers, share and flag belong to break")
 	}
 	if t.For < 0 || t.Every < 0 || t.Every > 0 && t.Every <= t.For {
 		add("for and every must be positive, and every longer than for")
 	}
-	subjects, err := expandAll(t.fault())
+	subjects, err := expandAll(slices.Concat(t.fault(), t.Callers))
 	if err != nil {
 		add("%w", err)
 	}
@@ -88,8 +99,8 @@ func (t *step) check(end time.Duration) (errs []error) {
 	return append(append(errs, t.checkPeople()...), t.checkExpect()...)
 }
 
-// fault are the subjects that fail, hang or are silent.
-func (t *step) fault() []string { return slices.Concat(t.Fail, t.Hang, t.Silent) }
+// fault are the subjects that fail, hang or are silent, or whose callers fail.
+func (t *step) fault() []string { return slices.Concat(t.Fail, t.Hang, t.Silent, t.Break) }
 
 func (t *step) checkPeople() (errs []error) {
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -105,6 +116,9 @@ func (t *step) checkPeople() (errs []error) {
 		}
 		if h.Subject == "" {
 			add("hold::subject: missing")
+		}
+		if h.Subject == "*" && h.Action != Restore {
+			add("hold::subject: all at once can only be restored")
 		}
 	}
 	if t.Shift != nil {

@@ -29,7 +29,9 @@ type scenario struct {
 	Seed     uint64              `yaml:"seed"`
 	For      span                `yaml:"for"`
 	Clusters map[string][]string `yaml:"clusters"`
+	Machines map[string][]string `yaml:"machines"` // the endpoints on each
 	Probes   []scenarioProbe     `yaml:"probes"`
+	Traffic  []scenarioTraffic   `yaml:"traffic"`
 	Timeline []step              `yaml:"timeline"`
 
 	rules Rules
@@ -66,9 +68,14 @@ type step struct {
 	Probe  string `yaml:"probe"` // of a fault: only this probe; empty: all
 	Reason string `yaml:"reason"`
 
-	Fail   []string           `yaml:"fail"`   // refused at once
-	Hang   []string           `yaml:"hang"`   // no answer until the timeout
-	Silent []string           `yaml:"silent"` // the prober says nothing
+	Fail    []string `yaml:"fail"`    // refused at once
+	Hang    []string `yaml:"hang"`    // no answer until the timeout
+	Silent  []string `yaml:"silent"`  // the prober says nothing
+	Break   []string `yaml:"break"`   // tries of these endpoints fail
+	Callers []string `yaml:"callers"` // of break: of these callers; empty: of all
+	Share   ratio    `yaml:"share"`   // of break: so many; 0: all
+	Flag    string   `yaml:"flag"`    // of break: how; empty: UF
+
 	Say    *said              `yaml:"say"`
 	Hold   *scenarioHold      `yaml:"hold"`
 	Unhold string             `yaml:"unhold"`

@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +34,7 @@ type drill struct {
 	holds    []Hold
 	shift    Shift
 	clusters map[string][]string
+	machines map[string][]string
 	decision Decision
 
 	changed, held  int
@@ -54,6 +54,7 @@ type prober struct {
 type fault struct {
 	step
 	patterns []string
+	callers  []string
 }
 
 // happening is what is due.
@@ -86,10 +87,12 @@ func (h *happenings) Pop() any {
 func newDrill(s *scenario, w io.Writer) *drill {
 	p := &drill{
 		scenario: s, out: w, random: rand.New(rand.NewPCG(s.Seed, 7)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		judges: map[string]*Judge{}, said: map[[2]string]Opinion{}, clusters: maps.Clone(s.Clusters),
+		judges: map[string]*Judge{}, said: map[[2]string]Opinion{}, clusters: maps.Clone(s.Clusters), machines: maps.Clone(s.Machines),
 	}
-	for name, members := range p.clusters {
-		p.clusters[name], _ = expandAll(members) // what does not expand has no member of this name
+	for _, groups := range []map[string][]string{p.clusters, p.machines} {
+		for name, members := range groups {
+			groups[name], _ = expandAll(members) // what does not expand has no member of this name
+		}
 	}
 	many := map[string]int{}
 	for _, sp := range s.Probes {
@@ -104,6 +107,11 @@ func newDrill(s *scenario, w io.Writer) *drill {
 	for _, one := range p.probes {
 		one.many = many[one.Site+" "+one.Subject]
 		p.after(time.Duration(p.random.Int64N(int64(one.Interval))), 0, func() { p.fire(one, true) })
+	}
+	for i := range s.Traffic {
+		endpoints, _ := expandAll(s.Traffic[i].Endpoints) // checked
+		callers, _ := expandAll(s.Traffic[i].Callers)
+		p.after(graySlot, 0, func() { p.call(&s.Traffic[i], endpoints, callers) })
 	}
 	for _, t := range s.Timeline {
 		class := 1
@@ -206,23 +214,7 @@ func (one *prober) packets() int {
 
 // hits tells whether the fault makes this probe fail now.
 func (f *fault) hits(one *prober, now time.Time) bool {
-	if f.Site != "" && f.Site != one.Site || f.Probe != "" && f.Probe != one.Probe {
-		return false
-	}
-	since := now.Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)) - time.Duration(f.At)
-	if since < 0 {
-		return false
-	}
-	if f.Every > 0 {
-		since %= time.Duration(f.Every)
-	}
-	if f.For > 0 && since >= time.Duration(f.For) {
-		return false
-	}
-	return slices.ContainsFunc(f.patterns, func(pattern string) bool {
-		ok, _ := path.Match(pattern, one.Subject) // checked
-		return ok
-	})
+	return f.Break == nil && f.on(one.Site, now) && (f.Probe == "" || f.Probe == one.Probe) && matches(f.patterns, one.Subject)
 }
 
 // observe hands a result to the site's judge; the first failure is probed again at once.
@@ -231,11 +223,7 @@ func (p *drill) observe(one *prober, e probes.Evidence) {
 		p.after(0, 0, func() { p.fire(one, false) })
 	}
 	one.ok = e.OK
-	judge := p.judges[one.Site]
-	if judge == nil {
-		judge = NewJudge(p.scenario.rules, one.Site)
-		p.judges[one.Site] = judge
-	}
+	judge := p.judge(one.Site)
 	if judge.Observe(e) {
 		p.decide()
 	} else if due := judge.Next(); !due.IsZero() && (p.wake.IsZero() || due.Before(p.wake)) {
@@ -245,7 +233,7 @@ func (p *drill) observe(one *prober, e probes.Evidence) {
 
 // decide decides, and tells what has changed.
 func (p *drill) decide() {
-	in := Input{Now: p.wall(), Holds: p.holds, Shift: p.shift, Clusters: p.clusters, Before: p.decision}
+	in := Input{Now: p.wall(), Holds: p.holds, Shift: p.shift, Clusters: p.allClusters(), Before: p.decision}
 	for _, site := range slices.Sorted(maps.Keys(p.judges)) {
 		in.Opinions = append(in.Opinions, p.judges[site].Opinions(in.Now)...)
 	}

@@ -15,18 +15,13 @@ func (p *drill) step(t step) {
 	switch {
 	case t.fault() != nil:
 		patterns, _ := expandAll(t.fault()) // checked
-		p.faults = append(p.faults, fault{t, patterns})
+		callers, _ := expandAll(t.Callers)
+		p.faults = append(p.faults, fault{t, patterns, callers})
 		p.note(t.faultText())
 	case t.Say != nil:
 		p.say(*t.Say)
 	case t.Hold != nil:
-		h := t.Hold
-		hold := Hold{
-			Subject: h.Subject, Action: h.Action, Hard: h.Hard, By: cmp.Or(h.By, "oncall"), Why: h.Why, At: p.wall(), Until: p.wall().Add(time.Duration(h.For)),
-			Kept: p.decision.Verdict[h.Subject].Out,
-		}
-		p.holds = append(slices.DeleteFunc(p.holds, func(o Hold) bool { return o.Subject == h.Subject }), hold)
-		p.note(fmt.Sprintf("hold %s: %s", h.Subject, hold.text()))
+		p.hold(t.Hold)
 	case t.Unhold != "":
 		p.holds = slices.DeleteFunc(p.holds, func(o Hold) bool { return o.Subject == t.Unhold })
 		p.note("hold " + t.Unhold + ": ended")
@@ -51,6 +46,22 @@ func (p *drill) step(t step) {
 		return
 	}
 	p.decide()
+}
+
+// hold is a person's word on a subject, or on all that is out or unhealthy.
+func (p *drill) hold(h *scenarioHold) {
+	subjects := []string{h.Subject}
+	if h.Subject == "*" {
+		subjects = p.decision.restorable()
+	}
+	for _, subject := range subjects {
+		hold := Hold{
+			Subject: subject, Action: h.Action, Hard: h.Hard, By: cmp.Or(h.By, "oncall"), Why: h.Why, At: p.wall(), Until: p.wall().Add(time.Duration(h.For)),
+			Kept: p.decision.Verdict[subject].Out,
+		}
+		p.holds = append(slices.DeleteFunc(p.holds, func(o Hold) bool { return o.Subject == subject }), hold)
+		p.note(fmt.Sprintf("hold %s: %s", subject, hold.text()))
+	}
 }
 
 func (p *drill) say(s said) {
@@ -88,6 +99,8 @@ func (t *step) faultText() string {
 		verb = "hang: "
 	case t.Silent != nil:
 		verb = "are silent: "
+	case t.Break != nil:
+		verb = fmt.Sprintf("%.3g %% of the tries fail (%s): ", 100*cmp.Or(float64(t.Share), 1), cmp.Or(t.Flag, "UF"))
 	}
 	text := verb + strings.Join(t.fault(), ", ")
 	if t.For > 0 {
@@ -98,6 +111,9 @@ func (t *step) faultText() string {
 	}
 	if t.Site != "" {
 		text += ", as " + t.Site + " sees it"
+	}
+	if t.Callers != nil {
+		text += ", of " + strings.Join(t.Callers, ", ")
 	}
 	if t.Probe != "" {
 		text += ", only probe " + t.Probe

@@ -79,6 +79,13 @@ func TestBadScenarios(t *testing.T) {
 	f("for: 1m\ntimeline: [{at: 1s, hold: {subject: machine/a, action: kill}}, {at: 1s, shift: {entry: {idc1: 50, idc2: 60}}}, {at: 1s, say: {health: ill}}]",
 		`hold::action: "kill"`, "hold::for: a hold always ends", "shift::entry: the weights must sum to 100 percent; they sum to 110", `say::health: "ill"`)
 	f("for: 1m\ntimeline: [{at: 1s, fail: ['[']}]", "syntax error in pattern")
+	f("for: 1m\ntimeline: [{at: 1s, hold: {subject: '*', action: eject, for: 1s}}, {at: 1s, fail: [a], share: 50%}]",
+		"all at once can only be restored", "callers, share and flag belong to break")
+	// traffic
+	f("for: 1m\ntraffic: [{cluster: a, endpoints: [machine/a, 'endpoint/{1-3}'], callers: [a], rate: 1}, {endpoints: [endpoint/a], rate: 1001}]\nmachines: {a: []}",
+		`traffic[0]: endpoints: "machine/a": must be like endpoint/ADDRESS`, "a range is like", "traffic[1]: must have 1 to 1000 endpoints and 1 to 32 callers: it has 1 and 0",
+		"traffic[1]: cluster: missing", "traffic[1]: rate: must be from 1 to 1000", "machines::a: must be like machine/NAME")
+	f("for: 168h\ntraffic: [{cluster: a, endpoints: [endpoint/a], callers: [a], rate: 1000}]", "at most 20000 and 20000000")
 	// rules
 	f("for: 1m\nrules: {profile: slow}", `rules::profile: "slow"`)
 	f("for: 1m\nrules: {observe: [hosts], idcs: {a: {weight: 50, capacity_percent: 100}, b: {weight: 60, capacity_percent: 100}}}", `rules::observe: "hosts"`)
@@ -112,9 +119,7 @@ func FuzzScenario(f *testing.F) {
 			return
 		}
 		s.For = min(s.For, span(20*time.Second))
-		if len(s.Probes) > 8 {
-			s.Probes = s.Probes[:8]
-		}
+		s.Probes, s.Traffic = s.Probes[:min(len(s.Probes), 8)], s.Traffic[:min(len(s.Traffic), 1)]
 		p := newDrill(s, io.Discard)
 		p.probes, p.queue = p.probes[:min(len(p.probes), 50)], p.queue[:min(len(p.queue), 100)]
 		p.check = func(_ Input, d Decision) {
