@@ -272,7 +272,11 @@ func (e *finalError) Unwrap() error { return e.error }
 
 // until calls f each half second until it returns no error, and gives up with its last one.
 func until(ctx context.Context, within time.Duration, f func() error) error {
-	again := time.NewTicker(500 * time.Millisecond)
+	return untilEach(ctx, 500*time.Millisecond, within, f)
+}
+
+func untilEach(ctx context.Context, each, within time.Duration, f func() error) error {
+	again := time.NewTicker(each)
 	defer again.Stop()
 	deadline := time.Now().Add(within)
 	for {

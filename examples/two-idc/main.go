@@ -18,7 +18,8 @@ import (
 type options struct {
 	gateway, envoy, out string
 	rules, scene        string
-	once                bool
+	once, short         bool
+	runs                int
 	identity            identity
 }
 
@@ -53,6 +54,8 @@ func run(args []string) error {
 		return outageScene(ctx, o)
 	case o.scene == "idc":
 		return idcScene(ctx, o)
+	case o.scene == "machine":
+		return machineScene(ctx, o)
 	case !o.once:
 		return live(ctx, o)
 	}
@@ -69,7 +72,9 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.envoy, "envoy", ".cache/venv/bin/envoy", "Envoy's `binary`")
 	flags.StringVar(&o.out, "out", ".cache/demo", "`directory` for data, logs and result.json")
 	flags.BoolVar(&o.once, "once", false, "send a fixed scene for each identity, compare the counts, exit 0 or 1")
-	flags.StringVar(&o.scene, "scene", "", "another `scene`, exit 0 or 1: alert (flags make the rules' alerts fire, until they are over), outage (the storage is away) or idc (a data centre dies, and DNS answers the other)")
+	flags.StringVar(&o.scene, "scene", "", "another `scene`, exit 0 or 1: alert (flags make the rules' alerts fire, until they are over), outage (the storage is away), idc (a data centre dies, and DNS answers the other) or machine (a machine dies, and Envoys stop using it)")
+	flags.IntVar(&o.runs, "runs", 5, "how `often` each fault happens in the scene machine, by each profile")
+	flags.BoolVar(&o.short, "short", false, "of the scene machine one fault, once, by the profile fast; 15 seconds")
 	flags.StringVar(&o.rules, "rules", "deploy/rules", "`directory` of the rules for these")
 	flags.StringVar((*string)(&o.identity), "identity", string(tagged), "who says who is at both ends: tagged (custom tags, filter state) or istio (peer Structs only)")
 	flags.Usage = func() {
@@ -82,8 +87,11 @@ func parse(args []string) (o options, err error) {
 	if o.identity != tagged && o.identity != istio {
 		return o, fmt.Errorf("--identity %q: tagged or istio", o.identity)
 	}
-	if !slices.Contains([]string{"", "alert", "outage", "idc"}, o.scene) {
-		return o, fmt.Errorf("--scene %q: alert, outage or idc", o.scene)
+	if o.runs < 1 {
+		return o, fmt.Errorf("--runs %d: 1 or more", o.runs)
+	}
+	if !slices.Contains([]string{"", "alert", "outage", "idc", "machine"}, o.scene) {
+		return o, fmt.Errorf("--scene %q: alert, outage, idc or machine", o.scene)
 	}
 	for _, binary := range []*string{&o.gateway, &o.envoy} {
 		if _, err := os.Stat(*binary); err != nil {

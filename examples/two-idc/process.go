@@ -43,7 +43,9 @@ func (ps *processes) run(p *process) error {
 	defer out.Close()
 	p.done = make(chan struct{})
 	p.command.Stdout, p.command.Stderr = out, out
-	p.command.SysProcAttr = endWithParent()
+	if p.command.SysProcAttr == nil {
+		p.command.SysProcAttr = endWithParent()
+	}
 	if err := p.command.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
@@ -72,6 +74,12 @@ func (ps *processes) find(name string) *process {
 		}
 	}
 	panic("nobody has started " + name)
+}
+
+func (ps *processes) has(name string) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return slices.ContainsFunc(ps.started, func(p *process) bool { return p.name == name })
 }
 
 // signal sends a signal that does not end a process.
