@@ -25,6 +25,7 @@ import (
 	"go.opentelemetry.io/collector/service/telemetry/otelconftelemetry"
 
 	"github.com/lockkeeper/lockkeeper/gateway/alerting"
+	"github.com/lockkeeper/lockkeeper/gateway/cluster"
 	"github.com/lockkeeper/lockkeeper/gateway/console"
 	"github.com/lockkeeper/lockkeeper/gateway/dns"
 	"github.com/lockkeeper/lockkeeper/gateway/envoy"
@@ -58,6 +59,7 @@ func components() (otelcol.Factories, error) {
 	extensions, extensionsErr := otelcol.MakeFactoryMap[extension.Factory](
 		alerting.NewFactory(),
 		bearertokenauthextension.NewFactory(),
+		cluster.NewFactory(),
 		console.NewFactory(),
 		dns.NewFactory(),
 		failover.NewFactory(),
