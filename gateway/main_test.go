@@ -92,7 +92,7 @@ func TestComponents(t *testing.T) {
 	const want = `receivers: envoy, otlp, probes, prometheus
 processors: batch, memory_limiter, resource
 exporters: debug, otlp_grpc, otlp_http, plugin, prometheus_remote_write
-extensions: alerting, bearertokenauth, console, dns, failover, file_storage, health_check, plugins, pprof, xds, zpages
+extensions: alerting, bearertokenauth, cluster, console, dns, failover, file_storage, health_check, plugins, pprof, xds, zpages
 `
 	if _, stdout, _ := call(t, "components"); stdout != want {
 		t.Errorf("got\n%swant\n%s", stdout, want)
