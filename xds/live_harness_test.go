@@ -17,8 +17,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// aggregated is a ConfigSource as Envoy's files have it.
+const aggregated = `{"resource_api_version": "V3", "ads": {}}`
+
+// separate is one with a stream for each type.
+func separate(apiType string) string {
+	return fmt.Sprintf(`{"resource_api_version": "V3", "api_config_source": {"api_type": %q, "transport_api_version": "V3", "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}]}}`, apiType)
+}
+
 // startEnvoy starts one that takes everything from an xDS server, one of those at the addresses, and returns its admin page's URL.
-func startEnvoy(t *testing.T, apiType string, addresses ...string) string {
+func startEnvoy(t *testing.T, apiType, source string, addresses ...string) string {
 	t.Helper()
 	binary, err := filepath.Abs("../.cache/venv/bin/envoy")
 	require.NoError(t, err)
@@ -35,7 +43,7 @@ func startEnvoy(t *testing.T, apiType string, addresses ...string) string {
 		host, port, _ := strings.Cut(address, ":")
 		endpoints = append(endpoints, fmt.Sprintf("{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}", host, port))
 	}
-	bootstrap := strings.NewReplacer("API_TYPE", apiType, "ENDPOINTS", strings.Join(endpoints, ", ")).Replace(string(text))
+	bootstrap := strings.NewReplacer("SOURCE", source, "API_TYPE", apiType, "ENDPOINTS", strings.Join(endpoints, ", ")).Replace(string(text))
 	directory := t.TempDir()
 	file, adminFile := filepath.Join(directory, "envoy.yaml"), filepath.Join(directory, "admin")
 	require.NoError(t, os.WriteFile(file, []byte(bootstrap), 0o600))

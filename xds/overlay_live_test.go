@@ -147,7 +147,7 @@ type fleetEnvoy struct {
 
 func startFleetEnvoy(t *testing.T, apiType, address string) *fleetEnvoy {
 	t.Helper()
-	e := &fleetEnvoy{admin: startEnvoy(t, apiType, address), client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}}
+	e := &fleetEnvoy{admin: startEnvoy(t, apiType, aggregated, address), client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}}
 	t.Cleanup(e.client.CloseIdleConnections)
 	return e
 }

@@ -30,7 +30,7 @@ func TestEnvoyMovesToAnotherGateway(t *testing.T) {
 				gateways = append(gateways, startReplica(t, f))
 				addresses = append(addresses, gateways[i].address)
 			}
-			admin := startEnvoy(t, apiType, addresses...)
+			admin := startEnvoy(t, apiType, aggregated, addresses...)
 			within(t, "the first state", func() bool { return hosts(t, admin) == "10.0.0.1 10.0.0.2" })
 			within(t, "the other cluster", func() bool { return strings.Contains(get(t, admin+"/clusters"), "other::10.0.0.9") })
 			was := unsettled(t, admin)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,30 +13,39 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // A real Envoy follows what the cache says, by each protocol. The times are logged; they are bounded far beyond what is usual.
 func TestEnvoyFollows(t *testing.T) {
-	for _, apiType := range []string{"GRPC", "DELTA_GRPC"} {
-		t.Run(apiType, func(t *testing.T) {
+	for _, of := range []struct{ name, apiType, source string }{
+		{"state, aggregated", "GRPC", aggregated},
+		{"state, separate", "GRPC", separate("GRPC")},
+		{"delta, aggregated", "DELTA_GRPC", aggregated},
+		{"delta, separate", "DELTA_GRPC", separate("DELTA_GRPC")},
+	} {
+		t.Run(of.name, func(t *testing.T) {
 			cache, address := serveLive(t)
-			setLive(t, cache, "1s", map[string]corev3.HealthStatus{"10.0.0.1": 0, "10.0.0.2": 0, "10.0.0.3": 0})
-			admin := startEnvoy(t, apiType, address)
+			set := func(timeout time.Duration, endpoints map[string]corev3.HealthStatus) {
+				cache.Update(liveUpdate(t, of.source, timeout, endpoints))
+			}
+			set(1*time.Second, map[string]corev3.HealthStatus{"10.0.0.1": 0, "10.0.0.2": 0, "10.0.0.3": 0})
+			admin := startEnvoy(t, of.apiType, of.source, address)
 			follows := func(what, want string) {
 				took := within(t, what, func() bool { return hosts(t, admin) == want })
 				t.Logf("%s: %v", what, took.Round(100*time.Microsecond))
 			}
 			follows("the first state", "10.0.0.1 10.0.0.2 10.0.0.3")
-			setLive(t, cache, "1s", map[string]corev3.HealthStatus{"10.0.0.1": 0, "10.0.0.2": 0})
+			set(1*time.Second, map[string]corev3.HealthStatus{"10.0.0.1": 0, "10.0.0.2": 0})
 			follows("a removal", "10.0.0.1 10.0.0.2")
-			setLive(t, cache, "1s", map[string]corev3.HealthStatus{"10.0.0.1": 0, "10.0.0.2": corev3.HealthStatus_DRAINING})
+			set(1*time.Second, map[string]corev3.HealthStatus{"10.0.0.1": 0, "10.0.0.2": corev3.HealthStatus_DRAINING})
 			follows("a drain", "10.0.0.1 10.0.0.2/draining")
-			setLive(t, cache, "2s", map[string]corev3.HealthStatus{"10.0.0.1": 0, "10.0.0.4": 0})
+			set(2*time.Second, map[string]corev3.HealthStatus{"10.0.0.1": 0, "10.0.0.4": 0})
 			follows("a changed cluster with its assignment", "10.0.0.1 10.0.0.4")
 			within(t, "the cluster to be warm", func() bool { return strings.Contains(get(t, admin+"/config_dump"), `"connect_timeout": "2s"`) })
-			setLive(t, cache, "3s", map[string]corev3.HealthStatus{"10.0.0.1": 0, "10.0.0.4": 0})
+			set(3*time.Second, map[string]corev3.HealthStatus{"10.0.0.1": 0, "10.0.0.4": 0})
 			took := within(t, "a changed cluster alone", func() bool {
 				dump := get(t, admin+"/config_dump?resource=dynamic_active_clusters")
 				return strings.Contains(dump, `"connect_timeout": "3s"`)
@@ -49,28 +57,21 @@ func TestEnvoyFollows(t *testing.T) {
 	}
 }
 
-// setLive is one Update of a cluster and its assignment.
-func setLive(t *testing.T, cache *Cache, timeout string, endpoints map[string]corev3.HealthStatus) {
+// liveUpdate is a cluster and its assignment, which comes from a source.
+func liveUpdate(t *testing.T, source string, timeout time.Duration, endpoints map[string]corev3.HealthStatus) map[string]map[string]*Resource {
 	t.Helper()
-	d, err := time.ParseDuration(timeout)
-	require.NoError(t, err)
-	ads := &corev3.ConfigSource{ResourceApiVersion: corev3.ApiVersion_V3, ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}}}
+	from := &corev3.ConfigSource{}
+	require.NoError(t, protojson.Unmarshal([]byte(source), from))
 	c, err := NewResource("app", &clusterv3.Cluster{
-		Name: "app", ConnectTimeout: durationpb.New(d), ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
-		EdsClusterConfig: &clusterv3.Cluster_EdsClusterConfig{EdsConfig: ads, ServiceName: "service"},
+		Name: "app", ConnectTimeout: durationpb.New(timeout), ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
+		EdsClusterConfig: &clusterv3.Cluster_EdsClusterConfig{EdsConfig: from, ServiceName: "service"},
 	})
 	require.NoError(t, err)
 	a := &endpointv3.ClusterLoadAssignment{ClusterName: "service", Endpoints: []*endpointv3.LocalityLbEndpoints{{
 		Locality: &corev3.Locality{Zone: "idc1"}, LoadBalancingWeight: wrapperspb.UInt32(1),
 	}}}
-	for address, health := range endpoints {
-		ip, port, found := strings.Cut(address, ":")
-		if !found {
-			port = "80"
-		}
-		number, err := strconv.ParseUint(port, 10, 16)
-		require.NoError(t, err)
-		socket := &corev3.SocketAddress{Address: ip, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(number)}}
+	for ip, health := range endpoints {
+		socket := &corev3.SocketAddress{Address: ip, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 80}}
 		a.Endpoints[0].LbEndpoints = append(a.Endpoints[0].LbEndpoints, &endpointv3.LbEndpoint{
 			HealthStatus:   health,
 			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: socket}}}},
@@ -78,7 +79,7 @@ func setLive(t *testing.T, cache *Cache, timeout string, endpoints map[string]co
 	}
 	e, err := NewResource("service", a)
 	require.NoError(t, err)
-	cache.Update(map[string]map[string]*Resource{ClusterType: {"app": c}, AssignmentType: {"service": e}})
+	return map[string]map[string]*Resource{ClusterType: {"app": c}, AssignmentType: {"service": e}}
 }
 
 // serveLive serves a cache on loopback TCP.
