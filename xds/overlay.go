@@ -2,19 +2,25 @@ package xds
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"sync"
+
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 )
 
 // overlay lays what is decided over what there is to serve, and tells the cache. It works out anew only what a change can concern.
 type overlay struct {
-	cache *Cache
+	cache  *Cache
+	guard  guard
+	assign func(*Cluster, *Serving) (*endpointv3.ClusterLoadAssignment, tally)
 
 	mu      sync.Mutex
 	content *Content // nil: not known yet
 	serving *Serving // nil: not known yet
 	index   map[string][]int
 	names   map[string]map[string]struct{} // in the cache, by type URL
+	sound   bool                           // the cache is as content and serving want it
 
 	tallies    []tally // by cluster
 	total      tally
@@ -22,7 +28,7 @@ type overlay struct {
 }
 
 func newOverlay(cache *Cache) *overlay {
-	return &overlay{cache: cache, names: map[string]map[string]struct{}{}}
+	return &overlay{cache: cache, assign: assign}
 }
 
 // changes are made by one Update.
@@ -43,50 +49,54 @@ func (o *overlay) setContent(content *Content) error {
 	return o.renew()
 }
 
-// setServing takes up what is decided.
+// setServing takes up what is decided. After mistakes everything is worked out anew.
 func (o *overlay) setServing(s *Serving) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	before := o.serving
 	o.serving = s
-	if before == nil || o.content == nil {
+	if before == nil || o.content == nil || !o.sound {
 		return o.renew()
 	}
+	o.sound = false
 	all := changes{}
 	clusters, routes := o.concerned(before, s)
 	var errs []error
 	for n := range clusters {
-		errs = append(errs, o.assign(all, n))
+		errs = append(errs, o.place(all, n))
 	}
 	if routes {
 		errs = append(errs, o.weigh(all))
 	}
+	return o.update(all, errs)
+}
+
+func (o *overlay) update(all changes, errs []error) error {
 	o.cache.Update(all)
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	o.sound = err == nil
+	return err
 }
 
 // renew works out everything, if there is something to serve and it is known how.
 func (o *overlay) renew() error {
+	o.sound = false
 	if o.content == nil || o.serving == nil {
 		return nil
 	}
-	all, now := changes{}, changes{}
+	all := changes{}
 	o.tallies, o.total = make([]tally, len(o.content.Clusters)), tally{}
 	o.unweighted = make([]int64, len(o.content.Routes))
 	var errs []error
 	for n, cluster := range o.content.Clusters {
-		now.put(ClusterType, cluster.Name, cluster.resource)
-		errs = append(errs, o.assign(now, n))
+		all.put(ClusterType, cluster.Name, cluster.resource)
+		errs = append(errs, o.place(all, n))
 	}
 	for name, listener := range o.content.Listeners {
-		now.put(ListenerType, name, listener)
+		all.put(ListenerType, name, listener)
 	}
-	errs = append(errs, o.weigh(now))
-	for typeURL, resources := range now {
-		for name, r := range resources {
-			all.put(typeURL, name, r)
-		}
-	}
+	errs = append(errs, o.weigh(all))
+	now := o.content.names()
 	for typeURL, names := range o.names {
 		for name := range names {
 			if _, ok := now[typeURL][name]; !ok {
@@ -94,15 +104,8 @@ func (o *overlay) renew() error {
 			}
 		}
 	}
-	clear(o.names)
-	for typeURL, resources := range now {
-		o.names[typeURL] = map[string]struct{}{}
-		for name := range resources {
-			o.names[typeURL][name] = struct{}{}
-		}
-	}
-	o.cache.Update(all)
-	return errors.Join(errs...)
+	o.names = now
+	return o.update(all, errs)
 }
 
 // concerned tells whose assignments a decision may have changed, and whether routes have.
@@ -131,31 +134,40 @@ func (o *overlay) concerned(before, now *Serving) (clusters map[int]struct{}, ro
 	return clusters, !sameEntry
 }
 
-func (o *overlay) assign(to changes, n int) error {
+// place works out one cluster. One that fails keeps its last state, and keeps no other from its own.
+func (o *overlay) place(to changes, n int) error {
 	cluster := o.content.Clusters[n]
-	assignment, t := assign(cluster, o.serving)
-	o.total.add(&o.tallies[n], -1)
-	o.total.add(&t, 1)
-	o.tallies[n] = t
-	resource, err := NewResource(cluster.Name, assignment)
+	err := o.guard.do(func() error {
+		assignment, t := o.assign(cluster, o.serving)
+		resource, err := NewResource(cluster.Name, assignment)
+		if err != nil {
+			return err
+		}
+		o.total.add(&o.tallies[n], -1)
+		o.total.add(&t, 1)
+		o.tallies[n] = t
+		to.put(AssignmentType, cluster.Name, resource)
+		return nil
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("cluster %q: %w", cluster.Name, err)
 	}
-	to.put(AssignmentType, cluster.Name, resource)
 	return nil
 }
 
 func (o *overlay) weigh(to changes) error {
 	var errs []error
 	for n, route := range o.content.Routes {
-		config, unweighted := route.weigh(o.serving)
-		o.unweighted[n] = unweighted
-		resource, err := NewResource(config.GetName(), config)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		to.put(RouteType, config.GetName(), resource)
+		errs = append(errs, o.guard.do(func() error {
+			config, unweighted := route.weigh(o.serving)
+			resource, err := NewResource(config.GetName(), config)
+			if err != nil {
+				return err
+			}
+			o.unweighted[n] = unweighted
+			to.put(RouteType, config.GetName(), resource)
+			return nil
+		}))
 	}
 	return errors.Join(errs...)
 }

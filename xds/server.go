@@ -2,6 +2,7 @@ package xds
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Options are what a Server tells others by. The zero value tells nobody.
@@ -31,6 +34,7 @@ type Server struct {
 	cache  *Cache
 	logger *zap.Logger
 	onNACK func(NACK)
+	guard  guard
 
 	once   sync.Once
 	closed chan struct{}
@@ -79,7 +83,7 @@ func (s *Server) Register(to *grpc.Server) {
 	} {
 		stream := func(method string, delta bool) grpc.StreamDesc {
 			return grpc.StreamDesc{StreamName: method, ClientStreams: true, ServerStreams: true, Handler: func(_ any, gs grpc.ServerStream) error {
-				return (&stream{server: s, grpc: gs, delta: delta, only: service.only, wake: make(chan struct{}, 1)}).run()
+				return s.guarded((&stream{server: s, grpc: gs, delta: delta, only: service.only, wake: make(chan struct{}, 1)}).run)
 			}}
 		}
 		to.RegisterService(&grpc.ServiceDesc{
@@ -88,6 +92,19 @@ func (s *Server) Register(to *grpc.Server) {
 			Streams:     []grpc.StreamDesc{stream("Stream"+service.method, false), stream("Delta"+service.method, true)},
 		}, nil)
 	}
+}
+
+// guarded runs a part of a stream, and ends the stream if it panics: clients keep what they have, and come again.
+func (s *Server) guarded(part func() error) error {
+	err := s.guard.do(part)
+	var panicked *bug
+	if !errors.As(err, &panicked) {
+		return err
+	}
+	if panicked.full {
+		s.logger.Error("A bug: please report it. It ended a stream", zap.Error(err))
+	}
+	return status.Error(codes.Internal, "a bug of the gateway ended the stream: its log tells more")
 }
 
 // nack counts a refusal, and logs the first of each node, type and version.

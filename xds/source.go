@@ -36,6 +36,22 @@ func (c *Content) index() map[string][]int {
 	return index
 }
 
+// names are those of all resources, by type URL.
+func (c *Content) names() map[string]map[string]struct{} {
+	names := map[string]map[string]struct{}{ClusterType: {}, ListenerType: {}, RouteType: {}}
+	names[AssignmentType] = names[ClusterType]
+	for _, cluster := range c.Clusters {
+		names[ClusterType][cluster.Name] = struct{}{}
+	}
+	for name := range c.Listeners {
+		names[ListenerType][name] = struct{}{}
+	}
+	for _, route := range c.Routes {
+		names[RouteType][route.config.GetName()] = struct{}{}
+	}
+	return names
+}
+
 // groups are the subjects that serve the same, by cluster, and the endpoints that are on a machine, by its subject. The machines of a cluster are a group of
 // their own: whoever takes out one part of a cluster by its machine and another by its endpoint counts each among its like.
 func (c *Content) groups() (clusters, machines map[string][]string) {

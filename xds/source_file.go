@@ -22,6 +22,7 @@ const (
 // time: those behind links, as Kubernetes mounts them, and those of network file systems change without a word.
 type files struct {
 	log    *zap.Logger
+	guard  guard
 	all    []*file
 	failed atomic.Int64 // times that new mistakes were found
 
@@ -73,14 +74,14 @@ func openFiles(c *Config, log *zap.Logger) (*files, error) {
 	})
 	var errs []error
 	for _, one := range f.all {
-		if _, err := one.load(); err != nil {
+		if _, err := one.load(&f.guard); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", one.key, err))
 		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	return f, f.join()
+	return f, f.guard.do(f.join)
 }
 
 // join makes clusters out of all sources.
@@ -122,14 +123,14 @@ func (f *files) look() bool {
 	var changed bool
 	for _, one := range f.all {
 		was := one.problem
-		took, err := one.load()
+		took, err := one.load(&f.guard)
 		changed = changed || took
 		if one.problem = words(err); one.problem != "" && one.problem != was {
 			f.refuse(one.key, err)
 		}
 	}
 	if f.unjoined {
-		err := f.join()
+		err := f.guard.do(f.join)
 		if problem := words(err); problem != f.problem {
 			f.problem = problem
 			if err != nil {
@@ -153,7 +154,7 @@ func (f *files) refuse(key string, err error) {
 }
 
 // load takes up the file if it has changed. Of a bad one that has not changed it says again what is wrong.
-func (f *file) load() (took bool, err error) {
+func (f *file) load(g *guard) (took bool, err error) {
 	text, err := readAtMost(f.name, filesMost)
 	if err != nil {
 		f.seen = nil
@@ -166,7 +167,7 @@ func (f *file) load() (took bool, err error) {
 		return false, nil
 	}
 	f.seen = text
-	err = f.take(f.name, text)
+	err = g.do(func() error { return f.take(f.name, text) })
 	return err == nil, err
 }
 

@@ -52,7 +52,7 @@ func (st *stream) run() error {
 	c.open(st)
 	defer c.close(st)
 	ended := make(chan error, 1)
-	go func() { ended <- st.receive() }() // ends with the RPC, at the latest when run has returned
+	go func() { ended <- st.server.guarded(st.receive) }() // ends with the RPC, at the latest when run has returned
 	for {
 		select {
 		case err := <-ended:

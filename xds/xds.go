@@ -106,18 +106,24 @@ func (x *xds) start(ctx context.Context, host component.Host) (err error) {
 
 // take takes up what there is to serve.
 func (x *xds) take(content *Content) {
-	for _, p := range x.told {
-		p.Place(content.groups())
-	}
-	x.check(x.overlay.setContent(content))
+	x.check(x.overlay.guard.do(func() error {
+		for _, p := range x.told {
+			p.Place(content.groups())
+		}
+		return x.overlay.setContent(content)
+	}))
 }
 
 // apply takes up what is decided. Nil tells that nothing is known yet.
 func (x *xds) apply(s *Serving) {
-	if s != nil {
-		x.check(x.overlay.setServing(s))
-		x.begin()
+	if s == nil {
+		return
 	}
+	x.check(x.overlay.guard.do(func() error {
+		err := x.overlay.setServing(s)
+		x.begin()
+		return err
+	}))
 }
 
 // check logs what must not happen: it costs one resource, not the gateway.
@@ -166,6 +172,7 @@ func (x *xds) observe(provider metric.MeterProvider) (metric.Registration, error
 	unplaced := i.gauge("lockkeeper_xds_unplaced_clusters", "Clusters with endpoints in an IDC of which nothing is known: mesh weights do not apply to them.")
 	unweighted := i.gauge("lockkeeper_xds_unweighted_routes", "Edge routes none of whose IDCs has a weight: they keep those of the file.")
 	failed := i.counter("lockkeeper_xds_reload_errors_total", "Times that a file was found with new mistakes, or not at all; the last good one stays at work.")
+	panics := i.counter("lockkeeper_xds_panics_total", "Bugs of the gateway that cost one part what is new, or a stream, by part.")
 	if err := errors.Join(i.errs...); err != nil {
 		return nil, err
 	}
@@ -177,6 +184,9 @@ func (x *xds) observe(provider metric.MeterProvider) (metric.Registration, error
 		o.ObserveInt64(unplaced, clusters)
 		o.ObserveInt64(unweighted, routes)
 		o.ObserveInt64(failed, x.files.failed.Load())
+		o.ObserveInt64(panics, x.server.guard.caught.Load(), label("part", "stream"))
+		o.ObserveInt64(panics, x.overlay.guard.caught.Load(), label("part", "overlay"))
+		o.ObserveInt64(panics, x.files.guard.caught.Load(), label("part", "source"))
 		return nil
 	}, i.all...)
 }
