@@ -125,7 +125,6 @@ func (f *grayFleet) call(t *testing.T, name, node string) {
 			cluster["transport_socket"] = object{"name": "tls", "typed_config": object{
 				"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
 				"common_tls_context": object{
-					"alpn_protocols":     []any{"h2"},
 					"tls_certificates":   []any{object{"certificate_chain": object{"filename": f.file(name + ".pem")}, "private_key": object{"filename": f.file(name + ".key")}}},
 					"validation_context": object{"trusted_ca": object{"filename": f.file("authority.pem")}},
 				},
@@ -146,7 +145,6 @@ func (f *grayFleet) call(t *testing.T, name, node string) {
 func (f *grayFleet) listener(t *testing.T, listen string) object {
 	t.Helper()
 	_, text, _ := call(t, "snippet", "envoy", "--address", f.sink, "--upstream-log")
-	text = strings.ReplaceAll(text, "log_name: lockkeeper", "log_name: lockkeeper\n      buffer_flush_interval: 0.2s")
 	var parts []any // as in pasted
 	for decoder := yaml.NewDecoder(strings.NewReader(text)); ; {
 		var part any
