@@ -74,14 +74,15 @@ func (a *Aggregator) openEndpoints(s *Stream) {
 	}
 }
 
-// tell counts a try: an UpstreamEnd entry, or of nodes that send none the final entry, which names the last endpoint that was tried. s.mu is held.
+// tell counts a try: an UpstreamEnd entry, or of nodes that send none the final entry, which names the last endpoint that was tried. Of connections
+// there are only final ones. s.mu is held.
 func (s *Stream) tell(k *key, e *entry, tries bool) {
 	if k.reporter == reporterDestination || len(e.later.upstream) == 0 || len(e.cluster) == 0 {
 		return // what is behind a sidecar is its own application
 	}
 	if known := s.source.tells.Load(); tries && !known {
 		s.source.tells.Store(true)
-	} else if known && !tries {
+	} else if known && !tries && k.protocol != protocolTCP {
 		return
 	}
 	t := s.triesAt(e)

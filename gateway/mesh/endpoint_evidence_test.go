@@ -130,7 +130,7 @@ func TestResponsesMayBeSuccesses(t *testing.T) {
 	}
 }
 
-// Of connections it is their end that tells.
+// Of connections it is their end that tells, also of a node that tells the tries of its requests.
 func TestTriedConnections(t *testing.T) {
 	a := watching(true)
 	s := a.Open(callerNode("web-1"))
@@ -143,7 +143,12 @@ func TestTriedConnections(t *testing.T) {
 		}})
 	}
 	add(t, s, end(nil), end(&accesslogdatav3.ResponseFlags{UpstreamConnectionFailure: true}))
-	if diff := cmp.Diff([]string{"10.0.0.9:5432 2 1 map[UF:1] map[web-1:2] map[web-1:1]"}, short(a.Tried(time.Now()))); diff != "" {
+	want := "10.0.0.9:5432 2 1 map[UF:1] map[web-1:2] map[web-1:1]"
+	if diff := cmp.Diff([]string{want}, short(a.Tried(time.Now()))); diff != "" {
+		t.Error(diff)
+	}
+	add(t, s, tried(t, tryEntry, "10.0.0.7", nil), end(nil), end(&accesslogdatav3.ResponseFlags{UpstreamConnectionFailure: true}))
+	if diff := cmp.Diff([]string{want, "10.0.0.7:8080 1 0 map[] map[web-1:1] map[]"}, short(a.Tried(time.Now()))); diff != "" {
 		t.Error(diff)
 	}
 }
