@@ -103,8 +103,8 @@ func failRequests(ctx context.Context, ip netip.Addr) {
 }
 
 // lockkeeper runs a command as people do, and shows what it says.
-func (s *idcStage) lockkeeper(ctx context.Context, args ...string) error {
-	command := exec.CommandContext(ctx, s.gateway, args...)
+func (o options) lockkeeper(ctx context.Context, args ...string) error {
+	command := exec.CommandContext(ctx, o.gateway, args...)
 	command.Env = append(os.Environ(), "LOCKKEEPER_TOKEN="+demoToken)
 	out, err := command.CombinedOutput()
 	fmt.Printf("\n$ lockkeeper %s\n%s\n\n", strings.Join(args, " "), bytes.TrimSpace(out))

@@ -17,22 +17,23 @@ import (
 const (
 	machineClean = 3 * time.Second // as in machine/lockkeeper.yaml
 	slowAfter    = 250 * time.Millisecond
-	quietFor     = 1200 * time.Millisecond // a try is logged when it has ended, half a second after its begin at most
-	repeats      = 3                       // of a run that shows nothing
-	settled      = 100 * time.Millisecond  // after the last try: what began before may have been on its way to it
+	quietFor     = 800 * time.Millisecond // a try is logged when it has ended, half a second after its begin at most
+	repeats      = 3                      // of a run that shows nothing
+	longDeath    = 15 * time.Second       // of the first machine, to show what the other fleets do
+	settled      = 100 * time.Millisecond // after the last try: what began before may have been on its way to it
 )
 
 // A profile is how machines are probed, and within what time a dead one must be out of use.
 type profile struct {
-	name, interval, timeout, failover string
-	within                            time.Duration // median
-	keep                              time.Duration // the first machine is dead for as long, to show what the other fleets do
+	name, failover    string
+	interval, timeout time.Duration
+	within            time.Duration // median
 }
 
 func profiles() []profile {
 	return []profile{
-		{"fast: 250 ms × 3", "250ms", "250ms", "fast", time.Second, 0},
-		{"1 s × 3", "1s", "500ms", "", 3500 * time.Millisecond, 12 * time.Second},
+		{"fast: 250 ms × 3", "fast", 250 * time.Millisecond, 250 * time.Millisecond, time.Second},
+		{"1 s × 3", "", time.Second, 500 * time.Millisecond, 3500 * time.Millisecond},
 	}
 }
 
@@ -82,7 +83,7 @@ func machineScene(ctx context.Context, o options) (err error) {
 			}
 		}
 	}
-	return s.verdict()
+	return errors.Join(s.lockkeeper(ctx, "failover", "events", "-n", "12"), s.verdict())
 }
 
 // suffer has a fault happen to the machines in turn. Each has forgotten what was before: a machine that has just died would have to be well for longer each time.
@@ -99,12 +100,12 @@ func (s *machineStage) suffer(ctx context.Context, p profile, f fault) error {
 				return err
 			}
 		}
-		keep := p.keep
-		if run > 0 {
-			keep = 0
+		var keep time.Duration
+		if run == 0 && len(s.found) == len(s.fleets) && !s.short {
+			keep = longDeath
 		}
 		for again := 0; ; again++ {
-			spoiled, err := s.run(ctx, f, victims[run%len(victims)], keep, rows)
+			spoiled, err := s.run(ctx, p, f, victims[run%len(victims)], keep, rows)
 			if err != nil {
 				return err
 			}
@@ -123,12 +124,12 @@ func (s *machineStage) suffer(ctx context.Context, p profile, f fault) error {
 
 // run lets a machine suffer for as long as keep at least, and until the gateway's Envoys have left it alone for a while, and waits until they use it again.
 // It adds to the rows what that did, unless tries failed at the other machines, too: that is this machine's doing.
-func (s *machineStage) run(ctx context.Context, f fault, victim box, keep time.Duration, rows []*suffered) (spoiled int, err error) {
+func (s *machineStage) run(ctx context.Context, p profile, f fault, victim box, keep time.Duration, rows []*suffered) (spoiled int, err error) {
 	address := netip.MustParseAddr(s.network.ip(victim.host))
 	if err := s.busy(ctx, address); err != nil {
 		return 0, err
 	}
-	time.Sleep(rand.N(time.Second)) // whenever the next probe is due
+	time.Sleep(rand.N(p.interval)) // whenever the next probe is due
 	struck, mended, err := s.strike(ctx, f, victim, address, keep)
 	if err != nil {
 		return 0, err

@@ -68,8 +68,11 @@ func enterNetwork(ctx context.Context) (n network, done bool, err error) {
 	return n, true, err
 }
 
-// lacking says what the scene can't show on loopback addresses.
+// lacking says what the scene can't show on loopback addresses, which is not enough where a network is required.
 func lacking(why error) error {
+	if strings.Contains(","+os.Getenv("LOCKKEEPER_REQUIRE")+",", ",network,") {
+		return fmt.Errorf("no network namespaces: %w", why)
+	}
 	fmt.Printf("machine: no network namespaces (%v): the machines are processes on loopback addresses, probed by tcp and http. What this can't show: cables and "+
 		"packets that are lost, and pings. Install iproute2 and util-linux, and run it as root or where user namespaces are allowed.\n", why)
 	return nil

@@ -131,7 +131,7 @@ func (s *machineStage) startGateway(ctx context.Context, p profile) error {
 	}
 	env := []string{
 		"DEMO_DIRECTORY=" + s.dir, "LOCKKEEPER_DATA=" + s.file("data"), "DEMO_ADDRESS=" + s.network.ip(1), "DEMO_MODULE=" + module,
-		"DEMO_INTERVAL=" + p.interval, "DEMO_TIMEOUT=" + p.timeout, "DEMO_PROFILE=" + p.failover,
+		"DEMO_INTERVAL=" + p.interval.String(), "DEMO_TIMEOUT=" + p.timeout.String(), "DEMO_PROFILE=" + p.failover,
 	}
 	if err := s.processes.start(gatewayProcess, s.file("gateway.log"), env, s.gateway, "run", "--config", s.file("machine.yaml")); err != nil {
 		return err
