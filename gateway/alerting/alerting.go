@@ -55,14 +55,17 @@ type alerting struct {
 
 	lookEvery time.Duration // at config_file
 	settling  time.Duration // until an alerting plugin has sent all that fires
+	patience  time.Duration // with gateways that do not say what they know
 
 	plugins    plugins
+	peers      *peers // nil: there is no cluster
 	external   *url.URL
 	registry   *prometheus.Registry // Alertmanager's own metrics
 	pipelines  *notify.PipelineBuilder
 	dispatched *dispatch.DispatcherMetrics
 	groups     marker.GroupMarker
 	state      *state
+	ready      ready
 	api        *apiv2.API
 
 	at      atomic.Pointer[delivery] // of the last good file
@@ -78,6 +81,7 @@ func newAlerting(cfg *Config, set component.TelemetrySettings) (*alerting, error
 	}
 	return &alerting{
 		cfg: cfg, log: set.Logger, slog: slog.New(zapslog.NewHandler(set.Logger.Core())), metrics: m, lookEvery: followInterval, settling: settling,
+		patience: readyPatience, ready: make(ready),
 	}, nil
 }
 
@@ -93,19 +97,7 @@ func (a *alerting) Start(_ context.Context, host component.Host) error {
 }
 
 func (a *alerting) start(host component.Host) error {
-	var console mux
-	var parts []watched
-	for _, extension := range host.GetExtensions() {
-		if p, ok := extension.(plugins); ok {
-			a.plugins = p
-		}
-		if m, ok := extension.(mux); ok {
-			console = m
-		}
-		if w, ok := extension.(watched); ok {
-			parts = append(parts, w)
-		}
-	}
+	console, parts := a.find(host)
 	if a.plugins == nil {
 		return errors.New("no extension runs plugins: add plugins to service::extensions")
 	}
@@ -124,18 +116,24 @@ func (a *alerting) start(host component.Host) error {
 	a.pipelines = notify.NewPipelineBuilder(a.registry, featurecontrol.NoopFlags{}, eventrecorder.Recorder{})
 	a.dispatched = dispatch.NewDispatcherMetrics(false, a.registry, featurecontrol.NoopFlags{})
 	a.groups = marker.NewGroupMarker()
-	if a.state, err = a.openState(time.Duration(p.file.Global.ResolveTimeout)); err != nil {
+	if a.state, err = a.openState(); err != nil {
 		return err
 	}
 	if err := a.newAPI(); err != nil {
 		return err
 	}
+	running, cancel := context.WithCancel(context.Background())
+	a.cancel = cancel
+	if a.peers == nil { // inhibition knows all that is remembered before the first alert is told of
+		a.catchUp(running, time.Duration(p.file.Global.ResolveTimeout))
+	}
 	a.deliver(p)
+	if a.peers != nil { // nothing is told of until then
+		a.running.Go(func() { a.catchUp(running, a.resolveTimeout()) })
+	}
 	if console != nil {
 		a.serve(console)
 	}
-	running, cancel := context.WithCancel(context.Background())
-	a.cancel = cancel
 	a.metrics.begin(a.plugins.Plugins("alerting"))
 	for _, name := range a.plugins.Plugins("alerting") {
 		a.running.Go(func() { a.evaluate(running, name) })
@@ -143,6 +141,28 @@ func (a *alerting) start(host component.Host) error {
 	a.running.Go(func() { a.watch(running, parts) })
 	a.running.Go(func() { a.follow(running) })
 	return nil
+}
+
+// find looks for the extensions that alerting works with.
+func (a *alerting) find(host component.Host) (console mux, parts []watched) {
+	for _, extension := range host.GetExtensions() {
+		if p, ok := extension.(plugins); ok {
+			a.plugins = p
+		}
+		if m, ok := extension.(mux); ok {
+			console = m
+		}
+		if w, ok := extension.(watched); ok {
+			parts = append(parts, w)
+		}
+		if g, ok := extension.(interface {
+			gossip
+			members
+		}); ok {
+			a.peers = &peers{g, g, a.cfg.PeerTimeout}
+		}
+	}
+	return console, parts
 }
 
 // Shutdown lets notifications under way finish for a moment, and leaves all that is known on disk.

@@ -21,7 +21,7 @@ const operator = "operator"
 
 // newAPI makes Alertmanager's own API. It can be asked when a plan is at work.
 func (a *alerting) newAPI() (err error) {
-	a.api, err = apiv2.NewAPI(a.state.intake, a.shownGroups, a.groups.Muted, a.state.silences, nil, a.slog, a.registry)
+	a.api, err = apiv2.NewAPI(a.state.intake, a.shownGroups, a.groups.Muted, a.state.silences, a.shown(), a.slog, a.registry)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 )
 
 // Config is the configuration of the alerting extension.
@@ -23,6 +24,9 @@ type Config struct {
 
 	// MaxAlerts is how many alerts may be known at a time; more are refused and counted.
 	MaxAlerts int `mapstructure:"max_alerts"`
+
+	// PeerTimeout is how long, in a cluster, each gateway gives every one before it to tell of a group, and to say that it has.
+	PeerTimeout time.Duration `mapstructure:"peer_timeout"`
 }
 
 // Validate reports all mistakes at once, those in the Alertmanager configuration file with their lines. Which plugins there are only Start knows.
@@ -36,6 +40,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxAlerts <= 0 {
 		errs = append(errs, fmt.Errorf("max_alerts: must be more than 0, is %d", c.MaxAlerts))
+	}
+	if c.PeerTimeout <= 0 {
+		errs = append(errs, fmt.Errorf("peer_timeout: must be more than 0, is %s", c.PeerTimeout))
 	}
 	if c.ConfigFile != "" {
 		readMatchers()

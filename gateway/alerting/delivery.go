@@ -100,9 +100,13 @@ func (a *alerting) deliver(p *plan) {
 	}
 	s := a.state
 	d := &delivery{plan: p, patience: stopPatience, inhibitor: inhibit.NewInhibitor(s.intake, p.file.InhibitRules, a.slog, eventrecorder.Recorder{})}
-	at := func() time.Duration { return 0 } // one gateway waits for no other
+	a.peers.apart(p.routes)
+	at := func() time.Duration { return 0 } // the turn is waited for before all of this
 	pipeline := a.pipelines.New(p.receivers, at, d.inhibitor, s.silencer, p.intervals, a.groups, s.told, nil)
-	d.dispatcher = dispatch.NewDispatcher(s.intake, p.routes, d.remembering(s.intake, pipeline), a.groups, atLeast, groupSweep, nil,
+	inTurn := notify.MultiStage{
+		notify.NewClusterGossipSettleStage(a.ready), notify.NewClusterWaitStage(a.peers.wait), d.remembering(s.intake, pipeline),
+	}
+	d.dispatcher = dispatch.NewDispatcher(s.intake, p.routes, inTurn, a.groups, a.peers.atLeast, groupSweep, nil,
 		a.slog, eventrecorder.Recorder{}, a.dispatched, p.templates)
 	go d.inhibitor.Run()
 	d.inhibitor.WaitForLoading()
@@ -115,10 +119,8 @@ func (a *alerting) deliver(p *plan) {
 	a.at.Store(d)
 }
 
-// atLeast is how long the notification of a group may be tried, as Alertmanager has it.
-func atLeast(groupInterval time.Duration) time.Duration { return max(groupInterval, notify.MinTimeout) }
-
-// remembering brings to the disk what is known of alerts before anybody is told: who was told of an alert will be told of its end.
+// remembering brings to the disk what is known of alerts before anybody is told: who was told of an alert will be told of its end. It goes by what is
+// so after the wait for other gateways, who may have told since then that an alert is over.
 func (d *delivery) remembering(alerts *intake, next notify.Stage) notify.Stage {
 	return notify.StageFunc(func(ctx context.Context, log *slog.Logger, group ...*alert.Alert) (context.Context, []*alert.Alert, error) {
 		d.telling.RLock()
@@ -126,6 +128,7 @@ func (d *delivery) remembering(alerts *intake, next notify.Stage) notify.Stage {
 		if d.stopped {
 			return ctx, nil, context.Canceled
 		}
+		group = alerts.now(group)
 		// A disk that does not work is no reason to tell nobody; the journal counts it.
 		waiting, cancel := context.WithTimeout(ctx, diskPatience)
 		_ = alerts.told(waiting, group)

@@ -2,6 +2,7 @@ package alerting
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension"
@@ -13,7 +14,7 @@ func NewFactory() extension.Factory {
 }
 
 func createDefaultConfig() component.Config {
-	return &Config{ExternalURL: "http://localhost:7070", MaxAlerts: 50_000}
+	return &Config{ExternalURL: "http://localhost:7070", MaxAlerts: 50_000, PeerTimeout: 15 * time.Second}
 }
 
 func create(_ context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {

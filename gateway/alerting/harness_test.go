@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -125,7 +126,7 @@ func (h *pluginHost) Conn(name string) (grpc.ClientConnInterface, error) {
 }
 
 // serve makes a plugin reachable until the test ends.
-func serve(t *testing.T, kind string) *plugin {
+func serve(t testing.TB, kind string) *plugin {
 	t.Helper()
 	p := &plugin{kind: kind, groups: make(chan sdk.Group, 100_000)}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -195,10 +196,12 @@ type gateway struct {
 	log       *observer.ObservedLogs
 	cfg       *Config
 	settling  time.Duration // 0: the usual
+	ready     time.Duration // 0: the usual
+	cluster   *node         // nil: it is alone
 	alerting  *alerting     // since start
 }
 
-func newGateway(t *testing.T, text string, plugins map[string]*plugin) *gateway {
+func newGateway(t testing.TB, text string, plugins map[string]*plugin) *gateway {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	cfg.DataDirectory = t.TempDir()
@@ -210,7 +213,7 @@ func newGateway(t *testing.T, text string, plugins map[string]*plugin) *gateway 
 }
 
 // start runs alerting until stop or the end of the test.
-func (g *gateway) start(t *testing.T) (stop func()) {
+func (g *gateway) start(t testing.TB) (stop func()) {
 	t.Helper()
 	a, err := g.try(t)
 	require.NoError(t, err)
@@ -219,7 +222,7 @@ func (g *gateway) start(t *testing.T) (stop func()) {
 	return stop
 }
 
-func (g *gateway) try(t *testing.T) (*alerting, error) {
+func (g *gateway) try(t testing.TB) (*alerting, error) {
 	t.Helper()
 	require.NoError(t, g.cfg.Validate())
 	set := g.telemetry.NewTelemetrySettings()
@@ -232,11 +235,16 @@ func (g *gateway) try(t *testing.T) (*alerting, error) {
 	if g.settling > 0 {
 		a.settling = g.settling
 	}
+	if g.ready > 0 {
+		a.patience = g.ready
+	}
 	g.alerting = a
 	g.console = &console{ServeMux: http.NewServeMux()}
-	return a, a.Start(t.Context(), testHost{
-		component.MustNewID("plugins"): g.plugins, component.MustNewID("console"): g.console, component.MustNewID("part"): g.part,
-	})
+	host := testHost{component.MustNewID("plugins"): g.plugins, component.MustNewID("console"): g.console, component.MustNewID("part"): g.part}
+	if g.cluster != nil {
+		host[component.MustNewID("cluster")] = g.cluster
+	}
+	return a, a.Start(t.Context(), host)
 }
 
 // ask sends a request to the console.
@@ -258,10 +266,16 @@ func (g *gateway) post(t *testing.T, alerts string) {
 // count is the value of a counter for a source.
 func (g *gateway) count(t *testing.T, name, source string) int64 {
 	t.Helper()
+	return g.countOf(t, name, "source", source)
+}
+
+// countOf is the value of a counter for what a label says.
+func (g *gateway) countOf(t *testing.T, name, label, of string) int64 {
+	t.Helper()
 	m, err := g.telemetry.GetMetric(name)
 	require.NoError(t, err)
 	for _, point := range m.Data.(metricdata.Sum[int64]).DataPoints {
-		if value, ok := point.Attributes.Value("source"); ok && value.AsString() == source {
+		if value, ok := point.Attributes.Value(attribute.Key(label)); ok && value.AsString() == of {
 			return point.Value
 		}
 	}

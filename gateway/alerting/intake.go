@@ -2,12 +2,11 @@ package alerting
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -172,76 +171,35 @@ func (i *intake) told(ctx context.Context, alerts []*alert.Alert) error {
 	return i.journal.sync(ctx)
 }
 
+// now are the alerts as they are now: some have ended, or begun again, since they were gathered.
+func (i *intake) now(gathered []*alert.Alert) []*alert.Alert {
+	now := time.Now()
+	alerts := slices.Clone(gathered)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for n, a := range alerts {
+		r, ok := i.known[a.Fingerprint()]
+		if !ok {
+			continue
+		}
+		over := r.Resolved || !r.ends.IsZero() && r.ends.Before(now)
+		if over == a.Resolved() {
+			continue
+		}
+		changed := *r.Alert
+		if changed.EndsAt = r.ends; !over {
+			changed.EndsAt = time.Time{}
+		}
+		alerts[n] = &changed
+	}
+	return alerts
+}
+
 // forget drops alerts that were over longer ago. False when there was none.
 func (i *intake) forget(after time.Duration) bool {
 	before, limit := len(i.known), time.Now().Add(-after)
 	maps.DeleteFunc(i.known, func(_ model.Fingerprint, r *remembered) bool { return r.Resolved && r.Alert.EndsAt.Before(limit) })
 	return len(i.known) < before
-}
-
-// snapshot writes all that is remembered.
-func (i *intake) snapshot(w io.Writer) (int64, error) {
-	var all []byte
-	i.mu.Lock()
-	i.forget(keepResolved)
-	for _, r := range i.known {
-		record, err := json.Marshal(r)
-		if err != nil {
-			i.mu.Unlock()
-			return 0, err
-		}
-		all = append(binary.AppendUvarint(all, uint64(len(record))), record...)
-	}
-	i.mu.Unlock()
-	n, err := w.Write(all)
-	return int64(n), err
-}
-
-// decodeAlerts reads what snapshot and write have written.
-func decodeAlerts(records []byte) (map[model.Fingerprint]*remembered, error) {
-	known := map[model.Fingerprint]*remembered{}
-	for len(records) > 0 {
-		length, size := binary.Uvarint(records)
-		if size <= 0 || length > uint64(len(records)-size) {
-			return nil, errors.New("half a record")
-		}
-		r := &remembered{restored: true}
-		if err := json.Unmarshal(records[size:size+int(length)], r); err != nil {
-			return nil, err
-		}
-		if r.Alert == nil {
-			return nil, errors.New("a record without an alert")
-		}
-		if err := r.Alert.Validate(); err != nil {
-			return nil, err
-		}
-		known[r.Alert.Fingerprint()] = r
-		records = records[size+int(length):]
-	}
-	return known, nil
-}
-
-// restore makes what was known before the start known to all. An alert that fired goes on as if it had just been sent without an end: it is over when nobody
-// sends it again for the resolve timeout. One that was over is known to be, in case nobody was told.
-func (i *intake) restore(ctx context.Context, resolveTimeout time.Duration) error {
-	now := time.Now()
-	alerts := make([]*alert.Alert, 0, len(i.known))
-	i.mu.Lock()
-	i.forget(keepResolved)
-	for _, r := range i.known {
-		if !r.Resolved {
-			r.Alert.EndsAt, r.Alert.UpdatedAt, r.Alert.Timeout = now.Add(resolveTimeout), now, true
-		}
-		r.ends = r.Alert.EndsAt
-		alerts = append(alerts, r.Alert)
-	}
-	i.mu.Unlock()
-	return i.Alerts.Put(ctx, alerts...)
-}
-
-// settle ends the alerts that were restored and that their source, which has had time enough, has not sent again.
-func (i *intake) settle(ctx context.Context, from string) error {
-	return i.end(ctx, from, func(r *remembered) bool { return r.restored })
 }
 
 // replace makes alerts all that fires of a source.

@@ -81,6 +81,22 @@ func wholeRecords(data []byte) int {
 	}
 }
 
+// eachRecord gives do each record, with its length before it and without.
+func eachRecord(records []byte, do func(record, body []byte) error) error {
+	for len(records) > 0 {
+		length, size := binary.Uvarint(records)
+		if size <= 0 || length > uint64(len(records)-size) {
+			return errors.New("half a record")
+		}
+		end := size + int(length)
+		if err := do(records[:end], records[size:end]); err != nil {
+			return err
+		}
+		records = records[end:]
+	}
+	return nil
+}
+
 // append takes records as they are in the file. It does not block.
 func (j *journal) append(records []byte) {
 	j.mu.Lock()

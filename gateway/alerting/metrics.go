@@ -11,6 +11,7 @@ import (
 // metrics tell of what is Lockkeeper's own; Alertmanager's are in its registry.
 type metrics struct {
 	alerts, refused, invalids, failures, losses metric.Int64Counter
+	shared, unshared                            metric.Int64Counter
 	evaluated, reloaded                         metric.Int64Gauge
 }
 
@@ -33,6 +34,8 @@ func newMetrics(provider metric.MeterProvider) (*metrics, error) {
 		invalids:  counter("lockkeeper_alerting_alerts_invalid_total", "Alerts of plugins that were none, such as one without labels."),
 		failures:  counter("lockkeeper_alerting_state_write_failures_total", "Writes to the data directory that failed; they are tried again."),
 		losses:    counter("lockkeeper_alerting_state_damaged_total", "Files in the data directory that could not be read to their end at the start."),
+		shared:    counter("lockkeeper_alerting_shared_records_total", "Silences and lines of the notification log taken from other gateways."),
+		unshared:  counter("lockkeeper_alerting_shared_refused_total", "Such that were refused: their clock is ahead, or they cannot be read."),
 		evaluated: gauge("lockkeeper_alerting_evaluating", "1 while an alerting plugin evaluates its rules, else 0."),
 		reloaded:  gauge("lockkeeper_alerting_config_last_reload_successful", "0 while config_file has mistakes and the last good one is at work, else 1."),
 	}
@@ -49,6 +52,9 @@ func (m *metrics) begin(plugins []string) {
 	for _, source := range sources {
 		m.received(source, 0, 0)
 		m.invalid(source, 0)
+	}
+	for _, file := range []string{silencesFile, toldFile} {
+		m.merged(file, 0, 0)
 	}
 	for _, file := range stateFiles() {
 		of := metric.WithAttributes(attribute.String("file", file))
@@ -73,6 +79,12 @@ func (m *metrics) unwritten(file string) {
 
 func (m *metrics) damaged(file string) {
 	m.losses.Add(context.Background(), 1, metric.WithAttributes(attribute.String("file", file)))
+}
+
+func (m *metrics) merged(file string, taken, refused int) {
+	of := metric.WithAttributes(attribute.String("file", file))
+	m.shared.Add(context.Background(), int64(taken), of)
+	m.unshared.Add(context.Background(), int64(refused), of)
 }
 
 func (m *metrics) evaluating(plugin string, is bool) {

@@ -14,8 +14,6 @@ import (
 	"github.com/prometheus/alertmanager/eventrecorder"
 	"github.com/prometheus/alertmanager/featurecontrol"
 	"github.com/prometheus/alertmanager/nflog"
-	"github.com/prometheus/alertmanager/nflog/nflogpb"
-	"github.com/prometheus/alertmanager/notify"
 	"github.com/prometheus/alertmanager/provider/mem"
 	"github.com/prometheus/alertmanager/silence"
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,7 +50,7 @@ type state struct {
 }
 
 // openState reads the data directory. What cannot be read there is put aside: alerting without a past is better than none.
-func (a *alerting) openState(resolveTimeout time.Duration) (*state, error) {
+func (a *alerting) openState() (*state, error) {
 	if err := os.MkdirAll(a.cfg.DataDirectory, 0o700); err != nil {
 		return nil, fmt.Errorf("data_directory: %w", err)
 	}
@@ -88,7 +86,7 @@ func (a *alerting) openState(resolveTimeout time.Duration) (*state, error) {
 		s.close()
 		return nil, fmt.Errorf("data_directory: %w", err)
 	}
-	return s, s.intake.restore(context.Background(), resolveTimeout)
+	return s, nil
 }
 
 // past reads a journal whose records take can read, else none of it.
@@ -130,8 +128,8 @@ func (s *state) openJournals(a *alerting) (err error) {
 	if err != nil {
 		return err
 	}
-	s.silences.SetBroadcast(s.silenced.append)
-	s.told.log.SetBroadcast(s.told.journal.append)
+	s.share(a.peers, "sil", s.silences, &shared{State: s.silences, file: silencesFile, journal: s.silenced, metrics: a.metrics, stamp: silenceStamp(s.silences)})
+	s.share(a.peers, "nfl", s.told.log, &shared{State: s.told.log, file: toldFile, journal: s.told.journal, metrics: a.metrics, stamp: toldStamp(s.told.log)})
 	running, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	for _, j := range []*journal{s.silenced, s.told.journal, s.intake.journal} {
@@ -141,6 +139,22 @@ func (s *state) openJournals(a *alerting) (err error) {
 	s.running.Go(func() { s.told.log.Maintenance(stateGC, "", running.Done(), nil) })
 	s.running.Go(func() { every(running, alertsGC, s.intake.sweep) })
 	return nil
+}
+
+// broadcaster is what tells of each of its changes.
+type broadcaster interface{ SetBroadcast(func([]byte)) }
+
+// share brings changes to the disk and to the other gateways. The keys are Alertmanager's.
+func (*state) share(p *peers, key string, changes broadcaster, s *shared) {
+	changes.SetBroadcast(s.journal.append)
+	if p == nil {
+		return
+	}
+	others := p.AddState(key, s)
+	changes.SetBroadcast(func(record []byte) {
+		s.journal.append(record)
+		others.Broadcast(record)
+	})
 }
 
 // close writes what is left.
@@ -164,27 +178,4 @@ func every(ctx context.Context, interval time.Duration, do func()) {
 			do()
 		}
 	}
-}
-
-// notificationLog is Alertmanager's; each line is on disk before the next notification of its group.
-type notificationLog struct {
-	log     *nflog.Log
-	journal *journal
-}
-
-var _ notify.NotificationLog = (*notificationLog)(nil)
-
-// Log implements notify.NotificationLog.
-func (l *notificationLog) Log(r *nflogpb.Receiver, group string, firing, resolved []uint64, store *nflog.Store, expiry time.Duration) error {
-	if err := l.log.Log(r, group, firing, resolved, store, expiry); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), diskPatience)
-	defer cancel()
-	return l.journal.sync(ctx)
-}
-
-// Query implements notify.NotificationLog.
-func (l *notificationLog) Query(params ...nflog.QueryParam) ([]*nflogpb.Entry, error) {
-	return l.log.Query(params...)
 }
