@@ -38,9 +38,10 @@ type message struct {
 // newNode joins a gateway. What it broadcasts comes to the others in turn, from a goroutine of its own.
 func (m *mesh) newNode(t testing.TB, name string) *node {
 	t.Helper()
-	n := &node{mesh: m, name: name, states: map[string]cluster.State{}, sent: make(chan message, 10_000)}
+	sent := make(chan message, 10_000)
+	n := &node{mesh: m, name: name, states: map[string]cluster.State{}, sent: sent}
 	n.ended.Go(func() {
-		for s := range n.sent {
+		for s := range sent {
 			for _, other := range s.to {
 				m.mu.Lock()
 				state := other.states[s.key]
