@@ -6,6 +6,7 @@ venv    := .cache/venv
 envoy   := $(venv)/bin/envoy
 tools   := $(CURDIR)/.cache/tools
 apt     := $(CURDIR)/.cache/apt
+grpcjs  := .cache/grpcjs
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
 BENCH     ?= ./xds ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./probes ./plugins/storage/victoriametrics
@@ -38,6 +39,7 @@ test: build ## all tests; those that need an Envoy, modules of Python, amtool, p
 	@$(MAKE) --no-print-directory envoy || echo 'no Envoy: the tests that need one are skipped'
 	@$(MAKE) --no-print-directory python || echo 'no modules for Python: the tests that need it are skipped'
 	@$(MAKE) --no-print-directory --keep-going amtool promtool prometheus || echo 'no amtool, promtool or Prometheus: the tests that need it are skipped'
+	@$(MAKE) --no-print-directory grpcjs || echo 'no modules for Node: the test that needs them is skipped'
 	go test ./...
 	cd sdk && go test ./...
 
@@ -59,12 +61,13 @@ bench: build ## benchmarks; that of DNS beside others' wants coredns, gdnsd and 
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(BENCH)
 
 .PHONY: e2e
-e2e: build envoy python amtool promtool prometheus ## the tests with real Envoys, plugins and resolvers, none skipped, and all scenes of the demo
-	LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd go test -count=1 ./gateway/... ./plugins/... ./examples/...
+e2e: build envoy python amtool promtool prometheus grpcjs ## the tests with real Envoys, plugins and resolvers, none skipped, and all scenes of the demo
+	LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd,grpcjs go test -count=1 ./gateway/... ./xds/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene alert'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene outage'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene idc'
+	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene machine'
 
 .PHONY: generate
 generate: $(venv)/bin/python-grpc-tools-protoc ## Go and Python code of the protos in sdk/proto
@@ -81,6 +84,9 @@ envoy: $(envoy) ## a real Envoy, in .cache/
 
 .PHONY: python
 python: $(venv)/python-requirements ## what plugins and tests in Python need, in .cache/
+
+.PHONY: grpcjs
+grpcjs: $(grpcjs)/node_modules/.package-lock.json ## Node's gRPC client, which a test runs, in .cache/ (wants node and npm)
 
 .PHONY: amtool
 amtool: ## Alertmanager's command line, in .cache/
@@ -122,3 +128,9 @@ $(venv)/bin/python-grpc-tools-protoc: | $(venv)/bin/pip
 
 $(venv)/bin/pip:
 	python3 -m venv $(venv)
+
+$(grpcjs)/node_modules/.package-lock.json: xds/testdata/grpcjs/package.json xds/testdata/grpcjs/package-lock.json
+	mkdir -p $(grpcjs)
+	cp $^ $(grpcjs)
+	cd $(grpcjs) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

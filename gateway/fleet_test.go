@@ -51,11 +51,11 @@ func (f *fleet) config(t *testing.T) map[string]any {
 }
 
 // envoy starts the proxy with what `snippet envoy --xds` prints.
-func (f *fleet) envoy(t *testing.T, binary, id string) {
+func (f *fleet) envoy(t *testing.T, binary string) {
 	t.Helper()
 	_, bootstrap, problems := call(t, "snippet", "envoy", "--xds", f.serve)
 	require.Empty(t, problems)
-	startCommand(t, exec.Command(binary, "--base-id", id, "--concurrency", "1", "-c", writeFile(t, bootstrap))).expect(t, "starting main dispatch loop")
+	startCommand(t, exec.Command(binary, "--disable-hot-restart", "--concurrency", "1", "-c", writeFile(t, bootstrap))).expect(t, "starting main dispatch loop")
 }
 
 // share is that of the machine a, in n requests; -1: they do not all succeed.

@@ -55,7 +55,7 @@ func TestEnvoyAcceptsTheIstioSnippet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := startCommand(t, exec.Command(envoy, "--base-id", "63", "--concurrency", "1", "-c", writeFile(t, string(config))))
+	proxy := startCommand(t, exec.Command(envoy, "--disable-hot-restart", "--concurrency", "1", "-c", writeFile(t, string(config))))
 	proxy.expect(t, "starting main dispatch loop")
 	get := func(url string) (int, string) {
 		r, err := http.Get(url)

@@ -53,7 +53,7 @@ func TestEnvoyAcceptsTheSnippet(t *testing.T) {
 	envoy := needsEnvoy(t)
 	f := func(config string) {
 		t.Helper()
-		if out, err := exec.Command(envoy, "--mode", "validate", "--base-id", "61", "-c", config).CombinedOutput(); err != nil {
+		if out, err := exec.Command(envoy, "--mode", "validate", "--disable-hot-restart", "-c", config).CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
 	}
@@ -135,7 +135,7 @@ func TestOwnEnvoy(t *testing.T) {
 	gateway := startRun(t, "--config", a.config(t, plugins))
 	gateway.expect(t, "Lockkeeper is ready.")
 	_, bootstrap, _ := call(t, "snippet", "envoy", "--full", "--address", a.sink, "--listen", listen, "--upstream", strings.TrimPrefix(app.URL, "http://"))
-	proxy := startCommand(t, exec.Command(envoy, "--base-id", "62", "--concurrency", "1", "-c", writeFile(t, bootstrap)))
+	proxy := startCommand(t, exec.Command(envoy, "--disable-hot-restart", "--concurrency", "1", "-c", writeFile(t, bootstrap)))
 	proxy.expect(t, "starting main dispatch loop")
 
 	began := time.Now()

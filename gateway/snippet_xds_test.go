@@ -40,7 +40,7 @@ func TestEnvoyAcceptsTheXDSSnippet(t *testing.T) {
 	envoy := needsEnvoy(t)
 	for _, args := range [][]string{nil, {"--sotw"}} {
 		_, bootstrap, _ := call(t, append([]string{"snippet", "envoy", "--xds", "127.0.0.1:18000"}, args...)...)
-		if out, err := exec.Command(envoy, "--mode", "validate", "--base-id", "63", "-c", writeFile(t, bootstrap)).CombinedOutput(); err != nil {
+		if out, err := exec.Command(envoy, "--mode", "validate", "--disable-hot-restart", "-c", writeFile(t, bootstrap)).CombinedOutput(); err != nil {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}

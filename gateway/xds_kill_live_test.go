@@ -46,7 +46,7 @@ func TestGatewayDiesAndEnvoyKeepsWhatItHas(t *testing.T) {
 	}
 
 	p := g.start(t)
-	f.envoy(t, binary, "65")
+	f.envoy(t, binary)
 	f.until(t, "both machines serve", 0.5)
 	agents[0].die()
 	f.until(t, "the dead machine gets nothing", 0)

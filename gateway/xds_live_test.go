@@ -34,7 +34,7 @@ func TestMachineDiesAndEnvoyStopsUsingIt(t *testing.T) {
 	}
 	gateway := startDeciding(t, cfg, directory)
 	evidence(gateway, true)
-	f.envoy(t, binary, "64")
+	f.envoy(t, binary)
 	f.until(t, "both machines serve", 0.5)
 	evidence(gateway, false)
 	began := time.Now()
