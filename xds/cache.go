@@ -183,6 +183,16 @@ func (c *Cache) find(typeURL, name string) *Resource {
 	return nil
 }
 
+// count is how many resources of the type there are.
+func (c *Cache) count(typeURL string) int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if t := c.types[typeURL]; t != nil {
+		return len(t.entries) - t.gone
+	}
+	return 0
+}
+
 // version is the same wherever all resources of the type are.
 func (c *Cache) version(typeURL string) string {
 	if t := c.types[typeURL]; t != nil {

@@ -23,7 +23,9 @@ type request struct {
 	refused     bool // error_detail is there: the client does not accept the response with that nonce
 	why         string
 
-	malformed error
+	malformed  error
+	size       int  // in bytes
+	everything bool // all of the type is owed because of it
 }
 
 // The fields of DiscoveryRequest and DeltaDiscoveryRequest.
@@ -68,7 +70,7 @@ func (r *request) field(number protowire.Number) int {
 
 // read parses a message. What it keeps is copied. As protobuf has it, the last value of a field holds, and parts of a message are merged.
 func (r *request) read(b []byte) error {
-	*r = request{delta: r.delta}
+	*r = request{delta: r.delta, size: len(b)}
 	return fields(b, func(number protowire.Number, value []byte) error {
 		field := r.field(number)
 		switch field {

@@ -36,13 +36,15 @@ func createDefaultConfig() *Config {
 	// Clients keep their streams open for ever: pings find the ones whose other end is gone.
 	keepalive := configgrpc.NewDefaultKeepaliveServerConfig()
 	ping := configgrpc.NewDefaultKeepaliveServerParameters()
-	ping.Time, ping.Timeout = 30*time.Second, 10*time.Second
+	ping.Time, ping.Timeout = 30*time.Second, 20*time.Second
 	keepalive.ServerParameters = configoptional.Some(ping)
 	// They ping, too: gRPC cuts off who does so more often than every five minutes.
 	allowed := configgrpc.NewDefaultKeepaliveEnforcementPolicy()
 	allowed.MinTime, allowed.PermitWithoutStream = time.Second, true
 	keepalive.EnforcementPolicy = configoptional.Some(allowed)
 	server.Keepalive = configoptional.Some(keepalive)
+	// An Envoy has one stream, or one for each type: who opens more without end is none.
+	server.MaxConcurrentStreams = 100
 	return &Config{ServerConfig: server, Sources: []SourceConfig{}}
 }
 

@@ -6,6 +6,9 @@ import "google.golang.org/grpc/mem"
 func (s *subscription) applyDelta(r *request, first bool) {
 	if first {
 		s.known = r.known
+		for name, version := range r.known {
+			s.pending += len(name) + len(version)
+		}
 		if len(r.names) == 0 && !byNameOnly(s.typeURL) {
 			s.add(everything)
 		}

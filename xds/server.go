@@ -3,6 +3,7 @@ package xds
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -137,8 +138,14 @@ func (s *Server) firstOf(n NACK) bool {
 	return true
 }
 
-// clip bounds what a client says.
-func clip(s string) string { return s[:min(len(s), 1<<10)] }
+// clip bounds what a client says, and what is kept of it.
+func clip(s string) string {
+	const most = 1 << 10
+	if len(s) <= most {
+		return s
+	}
+	return strings.Clone(strings.ToValidUTF8(s[:most], ""))
+}
 
 func (s *Server) refuse(reason int) { s.refused[reason].Add(1) }
 

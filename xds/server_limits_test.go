@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -15,6 +16,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // figures are the server's metrics: name{label=value,…} and the value; of a histogram, its count.
@@ -99,6 +102,100 @@ func TestRefusesTheWrongType(t *testing.T) {
 func TestLimitsNames(t *testing.T) {
 	counts(t, true, "ask eds"+strings.Repeat(" +x", 3)+many("+", maxNames+1)+"\nwant error ResourceExhausted", map[string]int64{"streams_refused_total{reason=too_many_names}": 1})
 	counts(t, true, "ask eds"+many("+", 1000)+many("-", 1000)+"\nask eds +a", map[string]int64{"subscriptions{type=eds}": 1, "streams_refused_total{reason=too_many_names}": 0})
+}
+
+// Names are bounded by their bytes, too, those that are only owed included: the client here reads nothing, and so is told of nothing.
+func TestLimitsBytes(t *testing.T) {
+	f := func(asks int, request func(n int) *discoveryv3.DeltaDiscoveryRequest) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWire(t, Options{})
+			w.delta = true
+			w.set("odd a=" + strings.Repeat("x", 1<<20)) // more than a client that does not read has room for
+			s := w.open("discovery.v3.Aggregated", "AggregatedResources")
+			typeURL := typeURLs()["odd"]
+			require.NoError(t, s.SendMsg(&discoveryv3.DeltaDiscoveryRequest{Node: &corev3.Node{Id: "client"}, TypeUrl: typeURL, ResourceNamesSubscribe: []string{"*"}}))
+			synctest.Wait()
+			go func() {
+				for n := range asks {
+					if s.SendMsg(request(n)) != nil {
+						return
+					}
+				}
+			}()
+			time.Sleep(time.Minute)
+			var err error
+			for err == nil {
+				err = s.RecvMsg(&discoveryv3.DeltaDiscoveryResponse{})
+			}
+			require.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
+			synctest.Wait()
+			require.Empty(t, w.cache.streams)
+		})
+	}
+	long := strings.Repeat("x", 1<<20)
+	// Few names, but long ones.
+	f(40, func(n int) *discoveryv3.DeltaDiscoveryRequest {
+		return &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURLs()["odd"], ResourceNamesSubscribe: []string{fmt.Sprint(n, long)}}
+	})
+	// Names that are given up at once.
+	f(40, func(n int) *discoveryv3.DeltaDiscoveryRequest {
+		names := []string{fmt.Sprint(n, long)}
+		return &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURLs()["odd"], ResourceNamesSubscribe: names, ResourceNamesUnsubscribe: names}
+	})
+	f(120, func(n int) *discoveryv3.DeltaDiscoveryRequest {
+		names := strings.Fields(many(fmt.Sprint(n, "-"), 1000))
+		return &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURLs()["odd"], ResourceNamesSubscribe: names, ResourceNamesUnsubscribe: names}
+	})
+	// Versions that it says it has, of all the types that there may be.
+	f(maxTypes, func(n int) *discoveryv3.DeltaDiscoveryRequest {
+		return &discoveryv3.DeltaDiscoveryRequest{TypeUrl: fmt.Sprint("type", n), InitialResourceVersions: map[string]string{"a": long}}
+	})
+}
+
+func TestLimitsTypes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire(t, Options{})
+		require.NoError(t, w.stream("cds").s.SendMsg(&discoveryv3.DiscoveryRequest{Node: &corev3.Node{Id: "client"}, TypeUrl: strings.Repeat("x", maxTypeURL+1)}))
+		w.play("want error InvalidArgument")
+	})
+}
+
+// What is kept of a client's words is no more than it seems.
+func TestClip(t *testing.T) {
+	long := strings.Repeat("ü", 1<<20)
+	require.Len(t, clip(long), 1<<10)
+	require.Len(t, clip("x"+long), 1<<10-1)
+	require.NotSame(t, unsafe.StringData(long), unsafe.StringData(clip(long)))
+	require.Equal(t, "short", clip("short"))
+}
+
+// A request counts as many if it is long, or asks for everything.
+func TestWeighsRequests(t *testing.T) {
+	f := func(want time.Duration, times int, words []string) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWire(t, Options{})
+			w.delta, w.hold = true, true
+			var all strings.Builder
+			for i := range 6_400 {
+				fmt.Fprintf(&all, " %d=1", i)
+			}
+			w.set("eds" + all.String())
+			start := time.Now()
+			for range times {
+				w.stream("eds").ask(words)
+			}
+			w.stream("eds").ask([]string{"lds", "+last"})
+			for !strings.Contains(w.heard(), "-last") {
+				time.Sleep(10 * time.Millisecond)
+			}
+			require.InDelta(t, want.Seconds(), time.Since(start).Seconds(), .3)
+		})
+	}
+	f(0, 40, []string{"eds", "+*"}) // 101 each of 5000
+	f(time.Second, 59, []string{"eds", "+*"})
+	f(time.Second, 23, []string{"eds", "+" + strings.Repeat("x", 1<<20)}) // 257 each
 }
 
 func many(prefix string, n int) string {

@@ -33,8 +33,8 @@ func (s *subscription) applyState(r *request, first bool) bool {
 	}
 	for name := range s.names {
 		if _, ok := wanted[name]; !ok {
-			delete(s.names, name)
-			delete(s.owed, name)
+			drop(s.names, name, &s.named)
+			drop(s.owed, name, &s.pending)
 		}
 	}
 	for name := range wanted {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
@@ -18,10 +19,16 @@ import (
 
 // What one stream may ask for.
 const (
-	maxNames       = 100_000 // subscribed to, over all types; also versions it says it knows
+	maxNames       = 100_000  // subscribed to, or owed, over all types; also versions it says it knows
+	maxNameBytes   = 32 << 20 // of them together
 	maxTypes       = 64
+	maxTypeURL     = 1 << 10
 	requestRate    = 1_000 // a second; more are read later
 	requestsAtOnce = 5_000
+
+	// What counts as another request.
+	bytesPerRequest     = 4 << 10
+	resourcesPerRequest = 64 // of everything, which is asked for
 )
 
 // stream is one client's stream. One goroutine reads its requests; another, the RPC's own, sends what it is owed.
@@ -81,17 +88,27 @@ func (st *stream) receive() error {
 			}
 			return err
 		}
-		if !limit.Allow() {
-			st.server.throttled.Add(1)
-			if err := limit.Wait(st.grpc.Context()); err != nil {
-				return nil
-			}
-		}
-		if reason, err := st.apply(&r, first); err != nil {
+		reason, err := st.apply(&r, first)
+		if err != nil {
 			st.server.refuse(reason)
 			return err
 		}
+		if weight := min(st.weight(&r), requestsAtOnce); !limit.AllowN(time.Now(), weight) {
+			st.server.throttled.Add(1)
+			if err := limit.WaitN(st.grpc.Context(), weight); err != nil {
+				return nil
+			}
+		}
 	}
+}
+
+// weight is how many requests a request counts as, by the work that it makes.
+func (st *stream) weight(r *request) int {
+	weight := 1 + r.size/bytesPerRequest
+	if r.everything {
+		weight += st.server.cache.count(cmp.Or(r.typeURL, st.only)) / resourcesPerRequest
+	}
+	return weight
 }
 
 // apply takes a request into the stream's subscriptions, or tells why it must not.
@@ -103,13 +120,15 @@ func (st *stream) apply(r *request, first bool) (reason int, err error) {
 		return refusedNode, status.Error(codes.InvalidArgument, "the first request of a stream has no node: set node.id in the client's bootstrap")
 	case r.typeURL == "" && st.only == "":
 		return refusedType, status.Error(codes.InvalidArgument, "a request of an aggregated stream has no type_url")
+	case len(r.typeURL) > maxTypeURL:
+		return refusedType, status.Errorf(codes.InvalidArgument, "type_url has %d bytes, may have %d", len(r.typeURL), maxTypeURL)
 	case st.only != "" && r.typeURL != "" && r.typeURL != st.only:
 		return refusedType, status.Errorf(codes.InvalidArgument, "type_url is %q: this service has %q only; use the aggregated service for the others", r.typeURL, st.only)
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if first {
-		st.node = r.node
+		st.node = clip(r.node)
 	}
 	s, fresh := st.subscription(cmp.Or(r.typeURL, st.only))
 	if r.refused {
@@ -120,21 +139,23 @@ func (st *stream) apply(r *request, first bool) (reason int, err error) {
 	} else if !s.applyState(r, fresh) {
 		st.server.stale.Add(1)
 	}
-	if st.asks() > maxNames || len(r.known) > maxNames || len(st.subscriptions) > maxTypes {
-		return refusedNames, status.Errorf(codes.ResourceExhausted, "a stream may subscribe to %d names of %d types: subscribe to \"*\" instead", maxNames, maxTypes)
+	if names, bytes := st.keeps(); names > maxNames || bytes > maxNameBytes || len(r.known) > maxNames || len(st.subscriptions) > maxTypes {
+		return refusedNames, status.Errorf(codes.ResourceExhausted, "a stream may subscribe to %d names, of %d MiB together, of %d types: subscribe to \"*\" instead",
+			maxNames, maxNameBytes>>20, maxTypes)
 	}
-	if !s.quiet() {
+	if r.everything = s.all; !s.quiet() {
 		st.awake()
 	}
 	return 0, nil
 }
 
-// asks is how many names the stream subscribes to.
-func (st *stream) asks() (n int) {
+// keeps is how many names, and bytes of them, the stream makes the server keep.
+func (st *stream) keeps() (names, bytes int) {
 	for _, s := range st.subscriptions {
-		n += len(s.names)
+		names += max(len(s.names), len(s.owed))
+		bytes += s.named + s.pending
 	}
-	return n
+	return names, bytes
 }
 
 // subscription finds the one of a type, or makes it in its place.

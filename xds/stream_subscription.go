@@ -21,6 +21,8 @@ type subscription struct {
 	known  map[string]string   // versions that the client has from an earlier stream, by name; until the first response
 
 	nonce, version string // of the last response
+
+	named, pending int // bytes of names, and of owed and known
 }
 
 func newSubscription(typeURL string) *subscription {
@@ -47,8 +49,26 @@ func (s *subscription) add(name string) {
 		s.wildcard, s.all, s.answer = true, true, true
 		return
 	}
-	s.names[name] = struct{}{}
-	s.owed[name] = struct{}{}
+	put(s.names, name, &s.named)
+	put(s.owed, name, &s.pending)
+}
+
+// put adds a name to a set, of which it is known how many bytes it has.
+func put(to map[string]struct{}, name string, bytes *int) {
+	if _, ok := to[name]; !ok {
+		to[name] = struct{}{}
+		*bytes += len(name)
+	}
+}
+
+// drop tells whether the name was there.
+func drop(from map[string]struct{}, name string, bytes *int) bool {
+	_, ok := from[name]
+	if ok {
+		delete(from, name)
+		*bytes -= len(name)
+	}
+	return ok
 }
 
 // remove unsubscribes from a name. If everything is still wanted, the client has to be told whether that includes it.
@@ -57,11 +77,10 @@ func (s *subscription) remove(name string) {
 		s.wildcard, s.all, s.answer = false, false, false
 		return
 	}
-	_, had := s.names[name]
-	delete(s.names, name)
-	delete(s.owed, name)
+	had := drop(s.names, name, &s.named)
+	drop(s.owed, name, &s.pending)
 	if had && s.wildcard {
-		s.owed[name] = struct{}{}
+		put(s.owed, name, &s.pending)
 	}
 }
 
@@ -88,6 +107,6 @@ func (s *subscription) due(c *Cache, b *batch) []string {
 			}
 		}
 	}
-	s.owed, s.all, s.answer, s.known = map[string]struct{}{}, false, false, nil
+	s.owed, s.all, s.answer, s.known, s.pending = map[string]struct{}{}, false, false, nil, 0
 	return slices.Sorted(maps.Keys(due))
 }

@@ -189,6 +189,7 @@ func TestConfig(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "localhost:1", cfg.NetAddr.Endpoint)
 	require.Equal(t, 30*time.Second, cfg.Keepalive.Get().ServerParameters.Get().Time)
+	require.EqualValues(t, 100, cfg.MaxConcurrentStreams)
 	f := func(text string, wants ...string) {
 		t.Helper()
 		_, err := loadConfig(t, text)
