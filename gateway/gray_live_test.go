@@ -157,6 +157,7 @@ func (f *grayFleet) graysAre(t *testing.T, load string, all bool) {
 	}
 	wait(t, "all to be back", func() bool { return len(f.serving(t).Out) == 0 })
 	f.known(t)
+	f.toldOf(t, out)
 	for _, e := range f.events(t, "ejected") {
 		require.True(t, slices.ContainsFunc(grays, func(a *grayApp) bool { return e.Subject == "endpoint/"+a.address }), "it was well: %+v", e)
 	}
@@ -178,7 +179,7 @@ func (f *grayFleet) drained(t *testing.T, grays []*grayApp, began time.Time, loa
 				out[a] = now
 				t.Logf("%s, %s: %s", load, a.name, o.Why)
 			case was && !slices.Contains(drained, a) && now.Sub(seen) > time.Second && now.Sub(last) > time.Second: // long before it returns
-				drained = append(drained, a)
+				drained, a.left = append(drained, a), last
 				t.Logf("%s, %s: the last request %.1f s after the fault", load, a.name, last.Sub(began).Seconds())
 			}
 		}

@@ -30,6 +30,7 @@ type grayApp struct {
 	tries    atomic.Int64
 	failed   atomic.Int64
 	last     atomic.Int64                                        // when the last request came, in nanoseconds since 1970
+	left     time.Time                                           // what last was when it had been drained
 	fails    atomic.Pointer[func(caller string) (share float64)] // nil: never
 }
 
