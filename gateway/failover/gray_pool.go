@@ -186,7 +186,7 @@ func (p *pool) compare(m *member, span int64) *comparison {
 		if all := p.callers[caller]; all != nil {
 			s.allTries, s.allFailures = all.sum(p.newest, span)
 		}
-		if s.tries > 0 && s.allTries > s.tries { // else it compares nothing
+		if s.tries > 0 && s.allTries > s.tries && s.allFailures < s.allTries { // else it compares nothing
 			c.add(s)
 		}
 	}

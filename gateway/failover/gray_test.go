@@ -127,6 +127,35 @@ func TestGrayIsFound(t *testing.T) {
 	f(2, 10, 1, 0.5, 0, 16)
 }
 
+// Callers to whom nothing succeeds anywhere, and who try again and again, hide nobody from the others.
+func TestGrayIsFoundBesideBrokenCallers(t *testing.T) {
+	f := func(endpoints, callers, broken, rate, within int) {
+		t.Helper()
+		called := newCallers(endpoints, callers, rate, func(_, caller int) float64 {
+			if caller < broken {
+				return 1
+			}
+			return 0
+		})
+		others := called.fails
+		for range 30 {
+			called.second(1)
+			require.Empty(t, called.gray())
+		}
+		called.fails = func(endpoint, caller int) float64 {
+			return max(others(endpoint, caller), 0.5*float64(1-min(endpoint, 1)))
+		}
+		for range within {
+			called.second(1)
+		}
+		require.Equal(t, []string{endpointName(0)}, called.gray())
+		t.Log(called.opinion(0).Why)
+	}
+	f(2, 3, 1, 100, 2)
+	f(2, 10, 8, 100, 2)
+	f(20, 5, 2, 20, 2)
+}
+
 func (f *called) opinion(endpoint int) Opinion {
 	for _, o := range f.judge.Opinions(f.now) {
 		if o.Subject == endpointName(endpoint) {
