@@ -23,11 +23,11 @@ func (j *Judge) judge(s *subject, now time.Time) (changed bool) {
 	return s.judge(now) || changed
 }
 
-// failedFrom is when the last of its bad probes began to fail, of those that do.
+// failedFrom is when the last of its bad probes began to fail, also of those that succeed again: what callers did before that puts nothing back.
 func (s *subject) failedFrom() (from time.Time) {
 	for i := range s.probes {
-		if p := &s.probes[i]; p.bad && p.fails > 0 && p.from.After(from) {
-			from = p.from
+		if p := &s.probes[i]; p.bad && p.failed.After(from) {
+			from = p.failed
 		}
 	}
 	return from

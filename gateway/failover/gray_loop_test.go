@@ -73,3 +73,22 @@ func TestCallersVetoPings(t *testing.T) {
 		require.Equal(t, int64(0), g.metric(t, "lockkeeper_failover_vetoed", attribute.String("kind", "machine")))
 	})
 }
+
+// What callers did before a machine died does not put it back when it answers again: it has to be well for its clean time.
+func TestCallersOfBeforeDoNotVeto(t *testing.T) {
+	inBubble(t, func(t *testing.T, directory string) {
+		g := launch(t, acting(directory))
+		defer g.stop()
+		g.Place(nil, map[string][]string{"machine/a": {endpointName(0)}, "machine/b": {endpointName(1)}})
+		ping := func(ok bool) {
+			g.Observe([]probes.Evidence{{Subject: "machine/b", IDC: "idc1", Probe: "ping", At: time.Now(), Next: 2500 * time.Millisecond, OK: ok, Reason: "timeout"}})
+			time.Sleep(500 * time.Millisecond)
+			synctest.Wait()
+			require.Contains(t, g.serving().Out, "machine/b")
+		}
+		g.call(10, [2]uint64{0, 0}, true)
+		g.call(1, [2]uint64{0, 100}, false)
+		ping(false)
+		ping(true)
+	})
+}

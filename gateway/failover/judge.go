@@ -47,6 +47,7 @@ type probe struct {
 	fails  int           // in a row
 	goods  int           // in a row
 	from   time.Time     // the first of the row
+	failed time.Time     // the first of the last row of failures
 	back   bool          // bad, but it has succeeded since it failed so often in a row the last time
 	why    string        // why it is bad
 }
@@ -166,7 +167,7 @@ func (p *probe) succeed(at time.Time, unhealthy int, clean time.Duration) {
 
 func (p *probe) fail(e probes.Evidence, unhealthy int) {
 	if p.fails == 0 {
-		p.from = e.At
+		p.from, p.failed = e.At, e.At
 	}
 	p.goods = 0
 	p.fails++
