@@ -143,6 +143,9 @@ func settings(locations []location, memory snapshot) otelcol.CollectorSettings {
 			ProviderFactories: []confmap.ProviderFactory{
 				memory.of(envprovider.NewFactory()), memory.of(fileprovider.NewFactory()), memory.of(yamlprovider.NewFactory()),
 			},
+			ConverterFactories: []confmap.ConverterFactory{
+				confmap.NewConverterFactory(func(confmap.ConverterSettings) confmap.Converter { return naming{} }),
+			},
 		}},
 	}
 }

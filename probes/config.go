@@ -22,6 +22,9 @@ type Config struct {
 	// Machines are more targets, from a file.
 	Machines MachinesConfig `mapstructure:"machines"`
 
+	// Gateway is the value of the label gateway: which gateway probed. Empty: there is none.
+	Gateway string `mapstructure:"gateway"`
+
 	// FlushInterval is the time between two exports of metrics. Evidence does not wait for it.
 	FlushInterval time.Duration `mapstructure:"flush_interval"`
 }

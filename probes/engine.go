@@ -21,6 +21,7 @@ type engine struct {
 	telemetry *telemetry
 	scheduler driver
 	pinger    driver // nil: no module is of kind icmp
+	gateway   string // that probes, for its metrics; empty: they do not say
 
 	mu      sync.Mutex
 	targets map[Target]*Target

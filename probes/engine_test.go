@@ -157,6 +157,7 @@ func points(all []pmetric.Metrics, name, label string) map[string]pmetric.Number
 
 func TestMetrics(t *testing.T) {
 	e, driver, _, _ := newTestEngine(t)
+	e.gateway = "gw1"
 	own := Target{Module: "tcp", Target: "a:1", Address: "127.0.0.1", Subject: "idc/idc1/entry", Interval: time.Second}
 	e.set([]Target{own})
 	now := time.Now()
@@ -172,7 +173,7 @@ func TestMetrics(t *testing.T) {
 	require.Equal(t, 1.0, points(all, "probe_tls_version_info", "version")["TLS 1.3"].DoubleValue())
 	require.EqualValues(t, 1, points(all, "lockkeeper_probe_results_total", "result")["success"].IntValue())
 	require.EqualValues(t, 0, points(all, "lockkeeper_probe_results_total", "result")["failure"].IntValue())
-	require.Equal(t, map[string]any{"module": "tcp", "target": "a:1", "instance": "127.0.0.1", "subject": "idc/idc1/entry", "idc": "idc1"},
+	require.Equal(t, map[string]any{"module": "tcp", "target": "a:1", "instance": "127.0.0.1", "subject": "idc/idc1/entry", "idc": "idc1", "gateway": "gw1"},
 		points(all, "probe_success", "target")["a:1"].Attributes().AsRaw())
 
 	// what is not measured any more has no value, such as a phase that was not reached

@@ -17,10 +17,13 @@ type flushed struct {
 	families pmetric.MetricSlice
 	points   map[string]pmetric.NumberDataPointSlice
 	now      pcommon.Timestamp
+	gateway  string
 }
 
-func newFlushed(now time.Time) *flushed {
-	f := &flushed{Metrics: pmetric.NewMetrics(), points: map[string]pmetric.NumberDataPointSlice{}, now: pcommon.NewTimestampFromTime(now)}
+func newFlushed(now time.Time, gateway string) *flushed {
+	f := &flushed{
+		Metrics: pmetric.NewMetrics(), points: map[string]pmetric.NumberDataPointSlice{}, now: pcommon.NewTimestampFromTime(now), gateway: gateway,
+	}
 	scope := f.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty()
 	scope.Scope().SetName("github.com/lockkeeper/lockkeeper/probes")
 	f.families = scope.Metrics()
@@ -35,7 +38,7 @@ func (e *engine) flush(now time.Time) (all []pmetric.Metrics) {
 	n := 0
 	add := func(w *watched, values []Value, gone bool) {
 		if n%requestTargets == 0 {
-			f = newFlushed(now)
+			f = newFlushed(now, e.gateway)
 			all = append(all, f.Metrics)
 		}
 		n++
@@ -123,7 +126,12 @@ func (f *flushed) point(w *watched, name string, counter, ended bool) pmetric.Nu
 		instance = t.Target
 	}
 	for _, label := range [...][2]string{
-		{"module", t.Module}, {"target", t.Target}, {"instance", instance}, {"subject", t.Subject}, {"idc", w.evidence.IDC},
+		{"module", t.Module},
+		{"target", t.Target},
+		{"instance", instance},
+		{"subject", t.Subject},
+		{"idc", w.evidence.IDC},
+		{"gateway", f.gateway},
 	} {
 		if label[1] != "" {
 			p.Attributes().PutStr(label[0], label[1])

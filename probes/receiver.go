@@ -61,6 +61,7 @@ func (r *probesReceiver) Start(ctx context.Context, host component.Host) error {
 	if r.engine, err = newEngine(modules, around, observersOf(host), t); err != nil {
 		return err
 	}
+	r.engine.gateway = r.config.Gateway
 	loop, stop := context.WithCancel(context.WithoutCancel(ctx))
 	watch := func() {}
 	if r.config.Machines.File == "" {
