@@ -178,6 +178,13 @@ func selfMetric(ctx context.Context, name string) (sum float64, err error) {
 	return sum, err
 }
 
+// countOut tells how many machines and endpoints are taken out.
+func countOut(ctx context.Context) (int, error) {
+	var serving struct{ Out map[string]any }
+	err := readJSON(ctx, consoleURL+"/api/v1/serving", &serving)
+	return len(serving.Out), err
+}
+
 // busy waits until all fleets send to a machine, and for a while nothing fails or is slow.
 func (s *machineStage) busy(ctx context.Context, address netip.Addr) error {
 	for _, f := range s.fleets {
