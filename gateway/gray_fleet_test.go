@@ -42,7 +42,7 @@ type grayFleet struct {
 }
 
 // grayClean is how long one that was gray must not be until it returns.
-const grayClean = 4 * time.Second
+const grayClean = 3 * time.Second
 
 // startGrayFleet starts a gateway with these clusters, and no caller yet.
 func startGrayFleet(t *testing.T, clusters ...grayCluster) *grayFleet {
@@ -69,7 +69,7 @@ func startGrayFleet(t *testing.T, clusters ...grayCluster) *grayFleet {
 receivers:
   envoy:
     endpoint: %q
-    tls: {cert_file: %q, key_file: %q, client_ca_file: %q}
+    %s
 exporters: {debug: {}}
 extensions:
   plugins: {}
@@ -80,7 +80,7 @@ service:
   telemetry: {logs: {level: warn, encoding: console}, metrics: {readers: [{pull: {exporter: {prometheus: {host: %s, port: %s}}}}]}}
   extensions: [plugins, failover, xds, console]
   pipelines: {metrics: {receivers: [envoy], exporters: [debug]}}
-`, f.sink, f.file("gateway.pem"), f.file("gateway.key"), f.file("authority.pem"), f.console, int(grayClean.Seconds()), filepath.Join(t.TempDir(), "failover"),
+`, f.sink, f.example(t, "tls:", ""), f.console, int(grayClean.Seconds()), filepath.Join(t.TempDir(), "failover"),
 		f.xds, writeFile(t, endpoints.String()), host, port)))
 	p.expect(t, "Lockkeeper is ready")
 	return f
@@ -111,6 +111,15 @@ func (f *grayFleet) certify(t *testing.T, name string) {
 	}
 }
 
+// example is the one of the receiver's README that begins so, with the certificate of a name.
+func (f *grayFleet) example(t *testing.T, first, name string) string {
+	t.Helper()
+	_, example, found := strings.Cut(readFile(t, "envoy/README.md"), "```yaml\n"+first)
+	require.True(t, found, first)
+	example, _, _ = strings.Cut(example, "```")
+	return first + strings.NewReplacer("/etc/lockkeeper", f.directory, "shop-1", name).Replace(example)
+}
+
 // call starts an Envoy that says to be a node, and has the certificate of the name.
 func (f *grayFleet) call(t *testing.T, name, node string) {
 	t.Helper()
@@ -121,14 +130,8 @@ func (f *grayFleet) call(t *testing.T, name, node string) {
 	bootstrap["node"].(object)["id"] = node
 	resources := bootstrap["static_resources"].(object)
 	for _, cluster := range resources["clusters"].([]any) {
-		if cluster := cluster.(object); cluster["name"] == "lockkeeper" {
-			cluster["transport_socket"] = object{"name": "tls", "typed_config": object{
-				"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-				"common_tls_context": object{
-					"tls_certificates":   []any{object{"certificate_chain": object{"filename": f.file(name + ".pem")}, "private_key": object{"filename": f.file(name + ".key")}}},
-					"validation_context": object{"trusted_ca": object{"filename": f.file("authority.pem")}},
-				},
-			}}
+		if cluster := cluster.(object); cluster["name"] == "lockkeeper" { // as the README of the receiver says
+			require.NoError(t, yaml.Unmarshal([]byte(f.example(t, "transport_socket:", name)), cluster))
 		}
 	}
 	listen := freeAddress(t)

@@ -92,7 +92,7 @@ func (f *grayFleet) suffered(t *testing.T, what string, times int64, apps ...*gr
 		a.failed.Store(0)
 	}
 	few := func(a *grayApp) bool { return a.failed.Load() < times }
-	wait(t, what, func() bool { return time.Since(began) > 4*time.Second && !slices.ContainsFunc(apps, few) })
+	wait(t, what, func() bool { return time.Since(began) > 3*time.Second && !slices.ContainsFunc(apps, few) })
 	require.Empty(t, f.serving(t).Out, what)
 	require.Empty(t, f.events(t, "ejected"), what)
 }
