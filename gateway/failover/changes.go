@@ -2,6 +2,7 @@ package failover
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -125,16 +126,26 @@ func (h Health) word() string {
 	return string(h)
 }
 
-// moved are the subjects whose verdict has changed, sorted. There may be many that have not.
+// moved are the subjects whose verdict has changed, sorted. There may be many that have not; if none has, both decisions have the same map.
 func moved(before, after Decision) (subjects []string) {
+	if reflect.ValueOf(before.Verdict).UnsafePointer() == reflect.ValueOf(after.Verdict).UnsafePointer() {
+		return nil
+	}
+	still := 0
 	for subject, is := range after.Verdict {
-		if was := before.Verdict[subject]; was != is {
+		was, known := before.Verdict[subject]
+		if known {
+			still++
+		}
+		if was != is {
 			subjects = append(subjects, subject)
 		}
 	}
-	for subject := range before.Verdict {
-		if _, ok := after.Verdict[subject]; !ok {
-			subjects = append(subjects, subject)
+	if still < len(before.Verdict) {
+		for subject := range before.Verdict {
+			if _, ok := after.Verdict[subject]; !ok {
+				subjects = append(subjects, subject)
+			}
 		}
 	}
 	slices.Sort(subjects)
