@@ -195,10 +195,7 @@ func (d *decider) down(item *item) {
 
 // serve writes the decision down.
 func (d *decider) serve() {
-	d.out.Verdict = maps.Clone(d.in.Before.Verdict) // most are as they were, and to write them costs much more
-	if d.out.Verdict == nil {
-		d.out.Verdict = make(map[string]Verdict, len(d.items))
-	}
+	verdicts := written{all: d.in.Before.Verdict}
 	for i := range d.items {
 		item := &d.items[i]
 		item.Out = item.isOut() && (item.held || d.Act[item.kind])
@@ -206,18 +203,43 @@ func (d *decider) serve() {
 			item.Blocked = "mode observe"
 		}
 		if item.missing && !item.Down && !item.held {
-			delete(d.out.Verdict, item.subject)
+			verdicts.drop(item.subject)
 		} else if item.Verdict != item.was || item.was.Since.IsZero() {
-			d.out.Verdict[item.subject] = item.Verdict
+			verdicts.own(len(d.items))[item.subject] = item.Verdict
 		}
 	}
-	if len(d.out.Verdict) > len(d.items) {
-		maps.DeleteFunc(d.out.Verdict, func(subject string, _ Verdict) bool { _, ok := d.find(subject); return !ok })
+	if len(verdicts.all) > len(d.items) {
+		maps.DeleteFunc(verdicts.own(0), func(subject string, _ Verdict) bool { _, ok := d.find(subject); return !ok })
+	}
+	if d.out.Verdict = verdicts.all; d.out.Verdict == nil {
+		d.out.Verdict = map[string]Verdict{}
 	}
 	d.out.Would = d.serving(d.in.Before.Would, (*item).isOut, true)
 	d.quiet = true // what would be has raised them all
 	d.out.Serving = d.serving(d.in.Before.Serving, func(item *item) bool { return item.Out }, d.Act[kindIDC])
 	d.sound()
+}
+
+// written is the verdicts as they were, copied when the first one changes: mostly none does, and to write all of them costs much.
+type written struct {
+	all  map[string]Verdict
+	ours bool
+}
+
+// own is the copy, with room for n when there was nothing.
+func (w *written) own(n int) map[string]Verdict {
+	if !w.ours {
+		if w.all, w.ours = maps.Clone(w.all), true; w.all == nil {
+			w.all = make(map[string]Verdict, n)
+		}
+	}
+	return w.all
+}
+
+func (w *written) drop(subject string) {
+	if _, ok := w.all[subject]; ok {
+		delete(w.own(0), subject)
+	}
 }
 
 // serving is what is served when those are out, and verdicts on IDCs act or do not.

@@ -58,13 +58,15 @@ func TestObserveAllocatesNothing(t *testing.T) {
 	}))
 }
 
-// One of 10,000 machines has changed: opinions, decision and audit from anew.
+// One of 10,000 machines has changed, or none: opinions, decision and audit from anew.
 func BenchmarkDecide(b *testing.B) {
-	b.Run("clusters=50", func(b *testing.B) { benchmarkDecide(b, 50) })
-	b.Run("clusters=none", func(b *testing.B) { benchmarkDecide(b, 0) })
+	for _, changed := range []int{1, 0} {
+		b.Run(fmt.Sprintf("changed=%d/clusters=50", changed), func(b *testing.B) { benchmarkDecide(b, 50, changed) })
+		b.Run(fmt.Sprintf("changed=%d/clusters=none", changed), func(b *testing.B) { benchmarkDecide(b, 0, changed) })
+	}
 }
 
-func benchmarkDecide(b *testing.B, n int) {
+func benchmarkDecide(b *testing.B, n, changed int) {
 	judge, evidence, now := aFleet(b)
 	rules := twoIDCs(true)
 	clusters := map[string][]string{}
@@ -87,7 +89,10 @@ func benchmarkDecide(b *testing.B, n int) {
 		}
 	}
 	in := Input{Now: now, Opinions: judge.Opinions(now), Clusters: clusters}
-	in.Opinions[42].Health, in.Before = Healthy, rules.Decide(in)
+	if changed > 0 {
+		in.Opinions[42].Health = Healthy
+	}
+	in.Before = rules.Decide(in)
 	var d Decision
 	b.ReportAllocs()
 	for b.Loop() {

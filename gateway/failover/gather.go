@@ -20,8 +20,10 @@ func (d *decider) gather() {
 		for n < len(opinions) && opinions[n].Subject == opinions[0].Subject {
 			n++
 		}
-		d.items = append(d.items, item{subject: opinions[0].Subject})
-		d.judge(&d.items[len(d.items)-1], opinions[:n], silent)
+		d.items = d.items[:len(d.items)+1] // there is room, and an item is large
+		made := &d.items[len(d.items)-1]
+		made.subject = opinions[0].Subject
+		d.judge(made, opinions[:n], silent)
 		opinions = opinions[n:]
 	}
 	d.known = len(d.items)

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -158,7 +159,13 @@ func (h *history) decide() {
 	for _, site := range h.sites {
 		in.Opinions = append(in.Opinions, h.judges[site].Opinions(h.now)...)
 	}
+	kept := in.Before
+	kept.Verdict = maps.Clone(kept.Verdict)
 	after := h.rules.Decide(in)
+	h.same("the decision before must not change", kept, in.Before)
+	apart := after
+	apart.Verdict = maps.Clone(after.Verdict)
+	require.Equal(h.t, Changes(in.Before, apart), Changes(in.Before, after), "that decisions share verdicts must not matter")
 
 	mixed := in
 	mixed.Opinions, mixed.Holds = slices.Clone(in.Opinions), slices.Clone(in.Holds)
