@@ -54,7 +54,7 @@ func (f *failover) shift(w http.ResponseWriter, r *http.Request, who string) {
 	if !read(w, r, &request) {
 		return
 	}
-	plan, err := ParsePlan(request, f.rules, time.Now())
+	plan, err := ParsePlan(request, f.rules, f.shared.time().at(time.Now()))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return

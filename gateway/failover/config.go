@@ -28,6 +28,10 @@ type Config struct {
 	// Safety bounds what verdicts may do.
 	Safety Safety `mapstructure:"safety"`
 
+	// Sites are all gateways that judge together, by the names that their extension cluster has for the places they are at (cluster::site), with
+	// the IDC that each is in; "" is outside all. Left out: this gateway decides alone.
+	Sites map[string]string `mapstructure:"sites"`
+
 	// DataDirectory keeps what must outlive a restart, and the audit.
 	DataDirectory string `mapstructure:"data_directory"`
 }
@@ -70,7 +74,7 @@ func (c *Config) rules() (Rules, error) {
 		}
 		thresholds[kind] = t
 	}
-	rules.Thresholds, rules.Combine, rules.Safety = thresholds, c.Combine, c.Safety
+	rules.Thresholds, rules.Combine, rules.Safety, rules.Sites = thresholds, c.Combine, c.Safety, c.Sites
 	rules.IDCs = make(map[string]IDC, len(c.IDCs))
 	for name, idc := range c.IDCs {
 		capacity := 100.0

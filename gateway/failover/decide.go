@@ -204,7 +204,7 @@ func (d *decider) serve() {
 		}
 		if item.missing && !item.Down && !item.held {
 			verdicts.drop(item.subject)
-		} else if item.Verdict != item.was || item.was.Since.IsZero() {
+		} else if item.Verdict != item.was || item.was.Since.IsZero() || d.in.Agreed != nil && item.Verdict != d.in.Before.Verdict[item.subject] {
 			verdicts.own(len(d.items))[item.subject] = item.Verdict
 		}
 	}

@@ -44,6 +44,7 @@ type failover struct {
 	events  *events
 	keeper  *keeper
 	loop    *loop
+	shared  *sharing // nil: this gateway is alone
 	readers *readers
 	started time.Time
 
@@ -69,6 +70,10 @@ func newFailover(cfg *Config, set component.TelemetrySettings) (*failover, error
 // there to be written to does.
 func (f *failover) Start(_ context.Context, host component.Host) error {
 	now := time.Now()
+	shared, err := newSharing(findMembers(host), f.rules, f.log, now)
+	if err != nil {
+		return err
+	}
 	unwritable := prepare(f.cfg.DataDirectory)
 	if errors.Is(unwritable, fs.ErrPermission) || errors.Is(unwritable, syscall.ENOTDIR) || errors.Is(unwritable, fs.ErrExist) {
 		return fmt.Errorf("failover: data_directory: %w", unwritable)
@@ -79,13 +84,22 @@ func (f *failover) Start(_ context.Context, host component.Host) error {
 	past, problem := loadState(f.cfg.DataDirectory, now)
 	f.events = newEvents(readAudit(f.cfg.DataDirectory))
 	f.keeper = newKeeper(f.disk, f.cfg.DataDirectory, f.log, f.metrics)
+	site := ""
+	if shared != nil {
+		site = shared.site
+	}
+	f.shared = shared
 	f.loop = &loop{
 		rules: f.rules, log: f.log, metrics: f.metrics, inbox: f.inbox, commands: make(chan command), done: make(chan struct{}),
-		board: f.board, events: f.events, keeper: f.keeper, judge: NewJudge(f.rules, ""), share: &Share{}, places: &f.places,
+		board: f.board, events: f.events, keeper: f.keeper, judge: NewJudge(f.rules, site), share: &Share{}, places: &f.places,
+		shared: shared,
 	}
 	f.started = now
 	f.loop.begin(past, problem, now)
-	if err := f.metrics.begin(f.keeper); err != nil {
+	if shared != nil {
+		shared.channel = shared.members.AddState("failover", shared)
+	}
+	if err := f.metrics.begin(f.keeper, shared); err != nil {
 		return err
 	}
 	for _, extension := range host.GetExtensions() {

@@ -37,6 +37,8 @@ type loop struct {
 	events  *events
 	keeper  *keeper
 
+	shared *sharing // nil: this gateway decides alone
+
 	// The loop's own.
 	judge    *Judge
 	decision Decision
@@ -83,6 +85,11 @@ var errStops = errors.New("the gateway stops")
 // run decides until ctx ends: at once when evidence or a person changes something, and whenever time does.
 func (l *loop) run(ctx context.Context) {
 	defer close(l.done)
+	if l.shared != nil { // what others know must come first: else what they have out would come back for a moment
+		l.shared.join(ctx)
+		l.decide(time.Now())
+		defer l.shared.members.WatchMembers(l.shared.wake)()
+	}
 	timer := time.NewTimer(l.wait(time.Now()))
 	defer timer.Stop()
 	var evidence []probes.Evidence
@@ -100,9 +107,15 @@ func (l *loop) run(ctx context.Context) {
 				continue
 			}
 			l.decide(time.Now())
+		case <-l.shared.news():
+			if now := time.Now(); now.Before(l.rested) {
+				timer.Reset(l.rested.Sub(now))
+				continue
+			}
+			l.decide(time.Now())
 		case c := <-l.commands:
 			now := time.Now()
-			err := c.do(now)
+			err := c.do(l.shared.time().at(now))
 			if !c.change || err != nil {
 				c.done <- err
 				continue // nor does it put off what time does
@@ -127,6 +140,7 @@ func (l *loop) observe(evidence []probes.Evidence) (changed bool) {
 			changed = true
 		}
 		if e.Traffic != nil {
+			e.At = l.shared.time().at(e.At)
 			l.share.Observe(*e)
 			if l.plan.Active() {
 				l.plan.Observe(*e)
@@ -137,28 +151,35 @@ func (l *loop) observe(evidence []probes.Evidence) (changed bool) {
 }
 
 // wait is how long nothing is to be done unless something happens.
-func (l *loop) wait(now time.Time) time.Duration {
-	next := now.Add(lookEvery)
-	for _, at := range []time.Time{l.judge.Next(), l.rules.Next(l.decision, l.holds), l.plan.Next()} {
-		if !at.IsZero() && at.Before(next) {
-			next = at
+func (l *loop) wait(own time.Time) time.Duration {
+	now, wait := l.shared.time().at(own), lookEvery
+	for _, at := range []time.Time{l.rules.Next(l.decision, l.holds), l.plan.Next()} {
+		if !at.IsZero() {
+			wait = min(wait, at.Sub(now))
 		}
 	}
-	return max(next.Sub(now), floor)
+	if at := l.judge.Next(); !at.IsZero() {
+		wait = min(wait, at.Sub(own))
+	}
+	return max(wait, floor)
 }
 
 // decide makes a decision and lets everybody know: first those who act on it, then those who read about it.
-func (l *loop) decide(now time.Time) {
+func (l *loop) decide(own time.Time) {
 	began := time.Now()
+	opinions, clusters := l.shared.exchange(l, own, l.judge.Opinions(own))
+	now := l.shared.time().at(own)
 	l.endHolds(now)
 	shifting := l.plan.Active()
 	l.note(l.plan.Step(now))
-	opinions := l.judge.Opinions(now)
-	before, after := l.decision, l.judgeBy(now, opinions)
+	in := l.shared.input(Input{Now: now, Opinions: opinions, Holds: l.holds, Shift: l.plan.Shift(now), Clusters: clusters, Before: l.decision}, own)
+	before, after := l.decision, l.rules.Decide(in)
 	if ended := l.plan.Heed(now, after.Verdict); len(ended) > 0 {
 		l.note(ended)
-		after = l.judgeBy(now, opinions)
+		in.Shift = l.plan.Shift(now)
+		after = l.rules.Decide(in)
 	}
+	l.shared.decided(l, own, in, after)
 	switch {
 	case l.plan.Active():
 		l.aborted = aborted{}
@@ -177,17 +198,13 @@ func (l *loop) decide(now time.Time) {
 	l.note(l.stories.tell(before, after, l.judge.see, func(subjects []string) map[string][2]int { return l.judge.count(subjects, l.clusters()) }))
 	l.events.add(l.happened)
 	served := after.Serving.Version != before.Serving.Version
-	if l.dirty || served || len(l.happened) > 0 {
+	if l.shared.unsaved() || l.dirty || served || len(l.happened) > 0 {
 		l.keeper.keep(l.state(), l.happened)
 	}
 	l.dirty, l.happened = false, nil
 	took := time.Since(began)
 	l.rested = began.Add(took + restFor*took)
 	l.metrics.decided(took, served)
-}
-
-func (l *loop) judgeBy(now time.Time, opinions []Opinion) Decision {
-	return l.rules.Decide(Input{Now: now, Opinions: opinions, Holds: l.holds, Shift: l.plan.Shift(now), Clusters: l.clusters(), Before: l.decision})
 }
 
 // note remembers what happened. It is the keeper that writes the log, too: who reads that may be slow.
@@ -238,10 +255,10 @@ func (l *loop) planText() json.RawMessage {
 
 // state is what must outlive the gateway.
 func (l *loop) state() *state {
-	return &state{Decision: l.decision, Holds: l.holds, Plan: l.planText()}
+	return &state{Decision: l.decision, Holds: l.holds, Plan: l.planText(), Shared: l.shared.state()}
 }
 
-// begin goes on from what the last gateway left, and decides for the first time. past is nil when it left nothing, or, with a problem, nothing
+// begin goes on from what the last gateway left, and decides for the first time, unless it must hear others before. past is nil when it left nothing, or, with a problem, nothing
 // that could be read: a safe start, with nothing taken out.
 func (l *loop) begin(past *state, problem error, now time.Time) {
 	if problem != nil {
@@ -249,12 +266,15 @@ func (l *loop) begin(past *state, problem error, now time.Time) {
 	}
 	if past != nil {
 		l.decision, l.holds, l.plan = past.Decision, past.Holds, past.plan
+		l.shared.resume(l, past, now)
 		l.note(l.plan.Fit(now, l.rules))
 	}
 	told, _, _ := l.events.after(0)
 	l.stories.resume(l.decision.Serving.Out, told)
 	l.dirty = true
-	l.decide(now)
+	if l.shared == nil {
+		l.decide(now)
+	}
 }
 
 // knows tells whether there is such a subject, or says which are nearly alike.

@@ -31,7 +31,12 @@ func (d *decider) gather() {
 		d.add(subject)
 	}
 	for subject, was := range d.in.Before.Verdict {
-		if was.Down {
+		if was.Down && d.in.Agreed == nil {
+			d.add(subject)
+		}
+	}
+	for subject, agreed := range d.in.Agreed {
+		if agreed.Down || agreed.Out {
 			d.add(subject)
 		}
 	}
@@ -70,7 +75,7 @@ func (d *decider) add(subject string) {
 	if _, ok := d.find(subject); ok || slices.ContainsFunc(d.items[d.known:], func(i item) bool { return i.subject == subject }) {
 		return
 	}
-	was := d.in.Before.Verdict[subject]
+	was := d.was(subject)
 	added := item{subject: subject, kind: Kind(subject), was: was, missing: true, Verdict: Verdict{IDC: was.IDC, Since: d.in.Now, Why: silentWhy}}
 	if idc, _, ok := splitIDC(subject); ok {
 		added.IDC = idc

@@ -15,10 +15,12 @@ import (
 type metrics struct {
 	board  *board
 	keeper *keeper
+	shared *sharing // nil: this gateway is alone
 
 	evidence, dropped, decisions, changes, errors, lost, refused metric.Int64Counter
 	duration                                                     metric.Float64Histogram
 	gauges                                                       map[string]metric.Int64ObservableGauge
+	conflicts, entriesRefused                                    metric.Int64ObservableCounter
 	registered                                                   metric.Registration
 	meter                                                        metric.Meter
 
@@ -66,6 +68,14 @@ func newMetrics(provider metric.MeterProvider, b *board) (*metrics, error) {
 	gauge("lockkeeper_failover_holds", "Holds of people, by what they ask for.")
 	gauge("lockkeeper_failover_alarms", "1 for each thing that is wrong with the decision itself.")
 	gauge("lockkeeper_failover_state_broken", "1 while the data directory takes nothing, or has a state that could not be read, else 0.")
+	gauge("lockkeeper_failover_shared", "What gateways share, by topic.")
+	observable := func(name, description string) metric.Int64ObservableCounter {
+		c, err := meter.Int64ObservableCounter("lockkeeper_failover_"+name, metric.WithDescription(description))
+		errs = append(errs, err)
+		return c
+	}
+	m.conflicts = observable("shared_conflicts_total", "What another gateway overruled within ten seconds of this one's writing it, by topic.")
+	m.entriesRefused = observable("shared_refused_total", "What other gateways told and this one refused, by reason.")
 	gauge("lockkeeper_shift_active", "1 while a shift plan moves traffic, else 0.")
 	for _, kind := range append(Kinds(), otherKind) {
 		m.kinds[kind] = metric.WithAttributeSet(attribute.NewSet(attribute.String("kind", kind)))
@@ -74,7 +84,7 @@ func newMetrics(provider metric.MeterProvider, b *board) (*metrics, error) {
 }
 
 // begin makes every counter visible before it counts, and the gauges readable.
-func (m *metrics) begin(k *keeper) error {
+func (m *metrics) begin(k *keeper, s *sharing) error {
 	for _, option := range m.kinds {
 		m.evidence.Add(context.Background(), 0, option)
 	}
@@ -84,11 +94,12 @@ func (m *metrics) begin(k *keeper) error {
 	for _, what := range []string{"state", "audit"} {
 		m.errors.Add(context.Background(), 0, metric.WithAttributes(attribute.String("what", what)))
 	}
-	m.keeper = k
+	m.keeper, m.shared = k, s
 	var all []metric.Observable
 	for _, g := range m.gauges {
 		all = append(all, g)
 	}
+	all = append(all, m.conflicts, m.entriesRefused)
 	var err error
 	m.registered, err = m.meter.RegisterCallback(m.read, all...)
 	return err

@@ -10,6 +10,7 @@ import (
 
 // read observes all gauges: what is no more has no series any more.
 func (m *metrics) read(_ context.Context, o metric.Observer) error {
+	m.readShared(o)
 	v, _ := m.board.get()
 	if v == nil {
 		return nil
@@ -44,6 +45,23 @@ func (m *metrics) read(_ context.Context, o metric.Observer) error {
 	set("lockkeeper_failover_state_broken", number(problem != "" || len(aside) > 0))
 	set("lockkeeper_shift_active", number(v.active))
 	return nil
+}
+
+// readShared tells of what gateways share; of a gateway alone there is nothing.
+func (m *metrics) readShared(o metric.Observer) {
+	if m.shared == nil {
+		return
+	}
+	m.shared.mu.Lock()
+	defer m.shared.mu.Unlock()
+	for _, t := range topics() {
+		by := metric.WithAttributes(attribute.String("topic", string(t)))
+		o.ObserveInt64(m.gauges["lockkeeper_failover_shared"], int64(len(m.shared.ledger.entries[t])), by)
+		o.ObserveInt64(m.conflicts, m.shared.ledger.conflicts[t], by)
+	}
+	for _, reason := range refusals() {
+		o.ObserveInt64(m.entriesRefused, m.shared.ledger.refused[reason], metric.WithAttributes(attribute.String("reason", reason)))
+	}
 }
 
 // readSubjects counts subjects; kinds and healths without any have a 0.

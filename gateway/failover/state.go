@@ -17,7 +17,7 @@ import (
 
 const (
 	stateFile   = "state.json"
-	stateFormat = 1
+	stateFormat = 2      // 1 had nothing shared
 	newSuffix   = ".new" // of a file that is being written
 )
 
@@ -25,7 +25,8 @@ const (
 type state struct {
 	Decision Decision        `json:"decision"`
 	Holds    []Hold          `json:"holds,omitempty"`
-	Plan     json.RawMessage `json:"plan,omitempty"` // as it was: it goes on changing
+	Plan     json.RawMessage `json:"plan,omitempty"`   // as it was: it goes on changing
+	Shared   []*entry        `json:"shared,omitempty"` // with other gateways
 
 	plan *Plan // that was read
 }
@@ -52,8 +53,8 @@ func decodeState(data []byte) (*state, error) {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return nil, fmt.Errorf("it is not whole: %w", err)
 	}
-	if e.Format != stateFormat {
-		return nil, fmt.Errorf("it has format %d, this gateway reads %d: was it written by another version?", e.Format, stateFormat)
+	if e.Format < 1 || e.Format > stateFormat {
+		return nil, fmt.Errorf("it has format %d, this gateway reads up to %d: was it written by another version?", e.Format, stateFormat)
 	}
 	var text bytes.Buffer
 	if err := json.Compact(&text, e.State); err != nil {

@@ -49,6 +49,16 @@ func TestStateSurvives(t *testing.T) {
 	require.Greater(t, s.Decision.Serving.Version, uint64(7), "the last version may not have come to the disk")
 }
 
+// What a gateway left that knew of no others is taken as it is.
+func TestStateOfFormat1(t *testing.T) {
+	data, err := encodeState(aState(time.Now()))
+	require.NoError(t, err)
+	s, err := decodeState([]byte(strings.Replace(string(data), `"format":2`, `"format":1`, 1)))
+	require.NoError(t, err)
+	require.Len(t, s.Holds, 1)
+	require.Empty(t, s.Shared)
+}
+
 func TestNoState(t *testing.T) {
 	s, err := loadState(t.TempDir(), time.Now())
 	require.NoError(t, err)
@@ -77,7 +87,7 @@ func TestStateThatCannotBeRead(t *testing.T) {
 	f("cut", "not whole", func(data string) string { return data[:len(data)/2] })
 	f("zeros", "not whole", func(data string) string { return strings.Repeat("\x00", len(data)) })
 	f("a bit", "checksum is wrong", func(data string) string { return strings.Replace(data, "machine/a", "machine/c", 1) })
-	f("newer", "format 2, this gateway reads 1", func(data string) string { return strings.Replace(data, `"format":1`, `"format":2`, 1) })
+	f("newer", "format 3, this gateway reads up to 2", func(data string) string { return strings.Replace(data, `"format":2`, `"format":3`, 1) })
 	f("another", "format 0", func(string) string { return `{"alerts":[]}` })
 	f("a list", "not whole", func(string) string { return `[]` })
 }

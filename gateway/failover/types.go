@@ -72,6 +72,10 @@ type Input struct {
 	Shift    Shift
 	Clusters map[string][]string // subjects that serve the same, by cluster. Nil: the machines of an IDC are one
 	Before   Decision            // zero: a cold start
+
+	// Agreed is what gateways that decide together hold of subjects and have out: it counts more than Before. What is healthy and in has none.
+	// Nil: this gateway decides alone.
+	Agreed map[string]Verdict
 }
 
 // Decision is what was decided, and all that the next decision must know of it. It is kept over restarts.

@@ -56,7 +56,7 @@ func siteNames(sites []string) string {
 
 // judge makes one verdict of what the sites hold of a subject.
 func (d *decider) judge(made *item, opinions []Opinion, silent map[string]bool) {
-	made.kind, made.was = Kind(made.subject), d.in.Before.Verdict[made.subject]
+	made.kind, made.was = Kind(made.subject), d.was(made.subject)
 	bad, good, failing := d.bad[:0], d.good[:0], d.failing[:0]
 	defer func() { d.bad, d.good, d.failing = bad, good, failing }()
 	dead := 0
@@ -85,20 +85,15 @@ func (d *decider) judge(made *item, opinions []Opinion, silent map[string]bool) 
 		if 2*dead >= len(bad) {
 			made.Health = Dead
 		}
-		made.Since, made.Why = latest(bad), whys(bad)
+		made.Since, made.Why = agreeing(bad, need), whys(bad)
 		made.failing = len(failing) >= need && !d.alone(failing, made.IDC)
 	case len(good) >= need:
-		made.Health, made.Since = Healthy, latest(good)
+		made.Health, made.Since = Healthy, agreeing(good, need)
 	default:
 		made.Since = d.in.Now
 		made.Why = d.undecided(bad, good, need, silent[opinions[0].Site])
 	}
-	if made.was.Health == made.Health && !made.was.Since.IsZero() && !made.was.Since.After(d.in.Now) {
-		made.Since = made.was.Since
-		if made.Health != Unknown {
-			made.Why = made.was.Why
-		}
-	}
+	d.since(made)
 	if made.kind == kindIDC && made.Health == Unknown && !d.allAbstain {
 		d.lacksQuorum(made)
 	}
@@ -141,13 +136,45 @@ func (d *decider) lacksQuorum(i *item) {
 	d.alarm("quorum", i.subject+": "+i.Why+"; the last decision stands")
 }
 
-func latest(opinions []*Opinion) (since time.Time) {
-	for _, o := range opinions {
-		if o.Since.After(since) {
-			since = o.Since
+// agreeing is since when so many of them say so.
+func agreeing(opinions []*Opinion, need int) time.Time {
+	if len(opinions) == 1 {
+		return opinions[0].Since
+	}
+	times := make([]time.Time, len(opinions))
+	for i, o := range opinions {
+		times[i] = o.Since
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	return times[need-1]
+}
+
+// was is what became of a subject before.
+func (d *decider) was(subject string) Verdict {
+	was := d.in.Before.Verdict[subject]
+	if d.in.Agreed != nil { // nobody has forgotten over a restart what all remember
+		agreed := d.in.Agreed[subject]
+		was.Down, was.Out, was.Provisional = agreed.Down, agreed.Out || agreed.Down && d.Act[Kind(subject)], false
+	}
+	return was
+}
+
+// since goes on from what was held of it before.
+func (d *decider) since(made *item) {
+	agreed, known := d.in.Agreed[made.subject]
+	switch {
+	case known && made.Health != Unknown && made.Health == agreed.Health:
+		made.Since, made.Why = agreed.Since, agreed.Why
+	case known && made.Health != Unknown:
+		if agreed.Since.After(made.Since) && !agreed.Since.After(d.in.Now) { // others have known better since
+			made.Since = agreed.Since
+		}
+	case made.was.Health == made.Health && !made.was.Since.IsZero() && !made.was.Since.After(d.in.Now):
+		made.Since = made.was.Since
+		if made.Health != Unknown {
+			made.Why = made.was.Why
 		}
 	}
-	return since
 }
 
 func whys(opinions []*Opinion) string {

@@ -1,0 +1,42 @@
+package failover
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// mostAhead is how far another gateway's clock may be ahead of this one's. What it says from further ahead is refused: the last word holds, and
+// one from next year would hold until then.
+const mostAhead = time.Minute
+
+// clock is the time that gateways share: this one's, plus how far the one that is furthest ahead is ahead of it. Within one gateway it goes as fast
+// as time does, whatever becomes of the wall clock. It may be read concurrently. Nil is a gateway alone, whose time is its own.
+type clock struct {
+	began  time.Time
+	offset atomic.Int64
+}
+
+// at is the shared time at a moment of this gateway's.
+func (c *clock) at(own time.Time) time.Time {
+	if c == nil || own.IsZero() {
+		return own
+	}
+	return c.own(own).Add(time.Duration(c.offset.Load()))
+}
+
+// own is a moment by the wall clock as it was at the start and has gone on since.
+func (c *clock) own(t time.Time) time.Time { return c.began.Round(0).Add(t.Sub(c.began)).UTC() }
+
+// saw learns of another's time. false: it is too far ahead, and nothing was learned.
+func (c *clock) saw(stamp int64, own time.Time) bool {
+	ahead := stamp - c.own(own).UnixNano()
+	if ahead > int64(mostAhead) {
+		return false
+	}
+	for {
+		known := c.offset.Load()
+		if ahead <= known || c.offset.CompareAndSwap(known, ahead) {
+			return true
+		}
+	}
+}
