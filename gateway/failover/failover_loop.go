@@ -255,7 +255,11 @@ func (l *loop) planText() json.RawMessage {
 
 // state is what must outlive the gateway.
 func (l *loop) state() *state {
-	return &state{Decision: l.decision, Holds: l.holds, Plan: l.planText(), Shared: l.shared.state()}
+	s := &state{Decision: l.decision, Holds: l.holds, Plan: l.planText()}
+	if l.shared != nil {
+		s.Shared, s.Clock = l.shared.state(), l.decision.At.UnixNano()
+	}
+	return s
 }
 
 // begin goes on from what the last gateway left, and decides for the first time, unless it must hear others before. past is nil when it left nothing, or, with a problem, nothing

@@ -100,7 +100,7 @@ func newSharing(m members, rules Rules, log *zap.Logger, now time.Time) (*sharin
 func (s *sharing) MarshalBinary() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ledger.whole(), nil
+	return s.ledger.whole(time.Now()), nil
 }
 
 // Merge takes what another gateway knows. It may be called at any time, and concurrently.
@@ -154,9 +154,9 @@ func (s *sharing) alive() map[string]string {
 }
 
 // tell sends the others what they do not know yet.
-func (s *sharing) tell() {
+func (s *sharing) tell(own time.Time) {
 	s.mu.Lock()
-	messages := s.ledger.tell()
+	messages := s.ledger.tell(own)
 	s.mu.Unlock()
 	for _, m := range messages {
 		s.channel.Broadcast(m)

@@ -39,7 +39,8 @@ type entry struct {
 	Keep   int64           `json:"keep"`           // until then it overrules: what it has overruled would have lasted as long
 	Body   json.RawMessage `json:"body,omitempty"` // none: a tombstone
 
-	value any // what Body says; nil of a tombstone
+	value any    // what Body says; nil of a tombstone
+	line  []byte // it all as it is told, once it was
 }
 
 type entryID struct {

@@ -18,8 +18,8 @@ type insisting struct {
 	last, until time.Time
 }
 
-// may tells whether this gateway may say what it is to say. essence is what matters of it.
-func (l *ledger) may(id entryID, essence string, own time.Time) bool {
+// may tells whether this gateway may say what it is to say. essence is what matters of it, and against what matters of what is said now.
+func (l *ledger) may(id entryID, essence, against string, own time.Time) bool {
 	i := l.insists[id]
 	if i == nil || own.Sub(i.last) > insistMemory {
 		i = &insisting{}
@@ -28,7 +28,7 @@ func (l *ledger) may(id entryID, essence string, own time.Time) bool {
 	if own.Before(i.until) {
 		return false
 	}
-	if e := l.entries[id.topic][id.key]; i.essence == essence && e != nil && e.Origin != l.self {
+	if i.essence == essence && against != essence {
 		if i.times++; i.times >= insistFreely {
 			i.until = own.Add(min(insistFirst<<min(i.times-insistFreely, 6), insistMost))
 		}

@@ -94,6 +94,9 @@ func (l *ledger) writeAt(stamp int64, t topic, key string, rank uint64, until ti
 
 // receive takes an entry of another gateway's.
 func (l *ledger) receive(e *entry, own time.Time) {
+	if was := l.entries[e.Topic][e.Key]; was != nil && e.Keep == was.Keep && !e.wins(was) { // most of what comes is known
+		return
+	}
 	if err := e.parse(l.sites); err != nil {
 		l.refused[refusedMalformed]++
 		return
@@ -128,7 +131,7 @@ func (l *ledger) merge(e *entry) bool {
 	} else if !e.wins(was) {
 		if e.Keep > was.Keep {
 			longer := *was
-			longer.Keep = e.Keep
+			longer.Keep, longer.line = e.Keep, nil
 			l.put(&longer)
 		}
 		return false

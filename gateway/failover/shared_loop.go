@@ -134,7 +134,7 @@ func (s *sharing) decided(l *loop, own time.Time, in Input, after Decision) {
 	s.ledger.remember(after, in.Agreed, func(subject string) bool { return held[subject] }, s.rules, own)
 	s.warn(own, after.Alarms)
 	s.mu.Unlock()
-	s.tell()
+	s.tell(own)
 }
 
 // warn raises the alarms of the gateways themselves.

@@ -97,17 +97,17 @@ func (l *ledger) remember(after Decision, agreed map[string]Verdict, held func(s
 
 // recall writes a memory if it is another than all have.
 func (l *ledger) recall(subject string, is *memory, own time.Time) {
-	now := l.clock.at(own)
+	now, was := l.clock.at(own), &memory{}
 	e := l.entries[topicMemory][subject]
 	if e.live(now) {
-		if was := e.value.(*memory); was.alike(is) && (!is.Down || e.Until-now.UnixNano() > int64(memoryLasts/2)) {
+		if was = e.value.(*memory); was.alike(is) && (!is.Down || e.Until-now.UnixNano() > int64(memoryLasts/2)) {
 			return
 		}
 	} else if is.plain() {
 		return
 	}
 	switch {
-	case !l.may(entryID{topicMemory, subject}, fmt.Sprint(is.Health, is.Down, is.Out), own):
+	case !l.may(entryID{topicMemory, subject}, is.essence(), was.essence(), own):
 	case is.plain():
 		l.write(topicMemory, subject, 0, time.Time{}, nil, own)
 	case is.Down || is.Out || is.Health != Healthy:
@@ -117,6 +117,8 @@ func (l *ledger) recall(subject string, is *memory, own time.Time) {
 	}
 }
 
+func (m *memory) essence() string { return fmt.Sprint(m.Health, m.Down, m.Out) }
+
 func (m *memory) alike(o *memory) bool {
 	return m.IDC == o.IDC && m.Health == o.Health && m.Since.Equal(o.Since) && m.Why == o.Why && m.Down == o.Down && m.Out == o.Out &&
 		m.Returned.Equal(o.Returned) && slices.EqualFunc(m.Falls, o.Falls, time.Time.Equal)
@@ -124,8 +126,10 @@ func (m *memory) alike(o *memory) bool {
 
 // serve writes what is served if nobody has done so yet.
 func (l *ledger) serve(after Decision, rules string, own time.Time) {
+	against := ""
 	if e := l.get(topicServing, rules, own); e != nil {
 		s := e.value.(*served)
+		against = essence(s.Serving)
 		same := s.Serving.Version == after.Serving.Version && s.Would.Version == after.Would.Version &&
 			maps.EqualFunc(s.Frozen, after.Frozen, func(Freeze, Freeze) bool { return true })
 		fresh := e.Until-l.clock.at(own).UnixNano() > int64(memoryLasts/2)
@@ -133,7 +137,7 @@ func (l *ledger) serve(after Decision, rules string, own time.Time) {
 			return
 		}
 	}
-	if !l.may(entryID{topicServing, rules}, essence(after.Serving), own) {
+	if !l.may(entryID{topicServing, rules}, essence(after.Serving), against, own) {
 		return
 	}
 	s := served{Serving: after.Serving, Would: after.Would, Frozen: after.Frozen, Ejected: after.Ejected}

@@ -9,9 +9,6 @@ import (
 
 // state is what must outlive the gateway: all that is shared. That others are remembered, too, keeps a quorum from shrinking by a restart.
 func (s *sharing) state() (all []*entry) {
-	if s == nil {
-		return nil
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range topics() {
@@ -44,6 +41,7 @@ func (s *sharing) resume(l *loop, past *state, own time.Time) {
 	if s == nil {
 		return
 	}
+	s.ledger.clock.saw(past.Clock, own)
 	for _, e := range past.Shared {
 		if e != nil {
 			s.ledger.receive(e, own)

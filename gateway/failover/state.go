@@ -27,6 +27,7 @@ type state struct {
 	Holds    []Hold          `json:"holds,omitempty"`
 	Plan     json.RawMessage `json:"plan,omitempty"`   // as it was: it goes on changing
 	Shared   []*entry        `json:"shared,omitempty"` // with other gateways
+	Clock    int64           `json:"clock,omitempty"`  // of theirs, in nanoseconds since 1970
 
 	plan *Plan // that was read
 }
