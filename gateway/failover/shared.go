@@ -133,6 +133,9 @@ func (s *sharing) join(ctx context.Context) {
 	if err := s.members.WaitReady(ctx); err != nil && ctx.Err() == nil {
 		s.log.Warn("failover decides without having heard the others", zap.Error(err))
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ledger.joined = true
 }
 
 // news holds one when something came; of nil it never does.

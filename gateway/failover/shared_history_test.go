@@ -138,6 +138,7 @@ func (n *node) begin() {
 			n.meet(other)
 		}
 	}
+	n.shared.join(context.Background())
 }
 
 // left is what is on its disk.

@@ -23,6 +23,8 @@ type ledger struct {
 	news    map[entryID]bool // what others must hear of
 	changed map[topic]uint64 // counts up when an entry becomes another
 	count   int
+	joined  bool // what others know is known
+	passes  bool // what comes is passed on: from a network that had parted. News are by who brings them
 	echo    bool // somebody knows more of what this gateway has said than it does: it was another process
 
 	conflicts map[topic]int64 // where others have overruled what this gateway had written
@@ -145,7 +147,9 @@ func (l *ledger) merge(e *entry) bool {
 
 func (l *ledger) put(e *entry) {
 	l.entries[e.Topic][e.Key] = e
-	l.news[e.id()] = true
+	if l.passes || e.Origin == l.self {
+		l.news[e.id()] = true
+	}
 }
 
 // sweep forgets what overrules nothing any more.
