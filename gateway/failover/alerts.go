@@ -163,7 +163,7 @@ func (v *view) dnsAlerts() (alerts []sdk.Alert) {
 func (v *view) alarmAlerts() (alerts []sdk.Alert) {
 	for _, name := range slices.Sorted(maps.Keys(v.decision.Alarms)) {
 		severity := "page"
-		if name == "budget" || name == "rate" {
+		if slices.Contains([]string{"budget", "rate", "disagree", "rules_differ"}, name) {
 			severity = "ticket"
 		}
 		title := strings.ReplaceAll(name, "_", " ")

@@ -65,6 +65,12 @@ func acting(directory string) *Config {
 // launch runs failover until stop, which the test must call, or its end. change may break it before.
 func launch(t testing.TB, cfg *Config, change ...func(*failover)) *gateway {
 	t.Helper()
+	return launchAmong(t, cfg, nil, change...)
+}
+
+// launchAmong runs failover with the extension cluster.
+func launchAmong(t testing.TB, cfg *Config, cluster component.Component, change ...func(*failover)) *gateway {
+	t.Helper()
 	require.NoError(t, cfg.Validate())
 	g := &gateway{cfg: cfg, console: &console{ServeMux: http.NewServeMux()}, telemetry: componenttest.NewTelemetry()}
 	set := g.telemetry.NewTelemetrySettings()
@@ -77,7 +83,11 @@ func launch(t testing.TB, cfg *Config, change ...func(*failover)) *gateway {
 	for _, c := range change {
 		c(g.failover)
 	}
-	require.NoError(t, g.Start(context.Background(), testHost{component.MustNewID("console"): g.console}))
+	host := testHost{component.MustNewID("console"): g.console}
+	if cluster != nil {
+		host[component.MustNewID("cluster")] = cluster
+	}
+	require.NoError(t, g.Start(context.Background(), host))
 	stopped := false
 	g.stop = func() {
 		if !stopped {
@@ -99,22 +109,27 @@ func inBubble(t *testing.T, test func(t *testing.T, directory string)) {
 // see is a second of one probe of each subject: those with a "!" before their name fail.
 func (g *gateway) see(seconds int, subjects ...string) {
 	for range seconds {
-		var evidence []probes.Evidence
-		for _, s := range subjects {
-			name, bad := strings.CutPrefix(s, "!")
-			e := probes.Evidence{Subject: name, IDC: "idc1", Probe: "ping", At: time.Now(), Next: 2500 * time.Millisecond, OK: !bad}
-			if idc, _, ok := splitIDC(name); ok {
-				e.IDC = idc
-			}
-			if bad {
-				e.Reason = "connection refused"
-			}
-			evidence = append(evidence, e)
-		}
-		g.Observe(evidence)
+		g.glance(subjects...)
 		time.Sleep(time.Second)
 		synctest.Wait()
 	}
+}
+
+// glance is one probe of each subject.
+func (g *gateway) glance(subjects ...string) {
+	var evidence []probes.Evidence
+	for _, s := range subjects {
+		name, bad := strings.CutPrefix(s, "!")
+		e := probes.Evidence{Subject: name, IDC: "idc1", Probe: "ping", At: time.Now(), Next: 2500 * time.Millisecond, OK: !bad}
+		if idc, _, ok := splitIDC(name); ok {
+			e.IDC = idc
+		}
+		if bad {
+			e.Reason = "connection refused"
+		}
+		evidence = append(evidence, e)
+	}
+	g.Observe(evidence)
 }
 
 func (g *gateway) serving() xds.Serving {

@@ -92,7 +92,9 @@ const (
 	flapMost        = 16              // at most so many times the clean time
 	provisionalTime = 5 * time.Minute // what was taken out before a restart is put back when nothing confirms it
 	quorumPatience  = 10 * time.Second
-	forgetAfter     = time.Hour // a subject that is silent for so long is forgotten
+
+	disagreePatience = 2 * time.Minute // sites may differ for so long: thresholds make them
+	forgetAfter      = time.Hour       // a subject that is silent for so long is forgotten
 )
 
 // DefaultRules are the shipped ones: they observe.

@@ -132,11 +132,16 @@ func (d *decider) unsafe(item *item) (alarm, why string) {
 // healthyIn counts those of a cluster that are in and healthy.
 func (d *decider) healthyIn(c *cluster) (n int) {
 	for _, m := range c.members {
-		if item := &d.items[m]; !item.isOut() && (item.Health == Healthy || item.held) {
+		if item := &d.items[m]; !item.isOut() && (item.Health == Healthy || item.held || d.stands(item)) {
 			n++
 		}
 	}
 	return n
+}
+
+// stands tells whether gateways have no verdict on what they had nothing against, since too few of them answer.
+func (d *decider) stands(item *item) bool {
+	return d.in.Agreed != nil && item.Health == Unknown && !item.missing && !d.in.Agreed[item.subject].bad()
 }
 
 // left tells whether anything of a cluster is in.

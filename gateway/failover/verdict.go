@@ -97,6 +97,26 @@ func (d *decider) judge(made *item, opinions []Opinion, silent map[string]bool) 
 	if made.kind == kindIDC && made.Health == Unknown && !d.allAbstain {
 		d.lacksQuorum(made)
 	}
+	if len(bad) > 0 && len(good) > 0 {
+		d.disagree(made, bad, good)
+	}
+}
+
+// disagree raises the alarm when sites have been of another mind for some time.
+func (d *decider) disagree(i *item, bad, good []*Opinion) {
+	since := agreeing(bad, 1)
+	if other := agreeing(good, 1); other.After(since) {
+		since = other
+	}
+	if after := since.Add(disagreePatience); d.in.Now.Before(after) {
+		d.wake(after)
+		return
+	}
+	var sites []string
+	for _, o := range good {
+		sites = append(sites, o.Site)
+	}
+	d.alarm("disagree", i.subject+": healthy by "+siteNames(sites)+"; but "+told(bad))
 }
 
 // quorum is how many sites must agree: of an IDC the greater part of all sites, of others that of the sites which watch it.
@@ -181,6 +201,11 @@ func whys(opinions []*Opinion) string {
 	if len(opinions) == 1 {
 		return opinions[0].Why
 	}
+	return told(opinions)
+}
+
+// told says who says what.
+func told(opinions []*Opinion) string {
 	var texts []string
 	for _, o := range opinions {
 		texts = append(texts, siteNames([]string{o.Site})+": "+o.Why)
