@@ -52,6 +52,10 @@ func TestConfig(t *testing.T) {
 		r.Thresholds["idc"] = Threshold{Unhealthy: 3, Healthy: 20}
 	})
 	f("combine: {idc: any, machine: 2, endpoint: all}", func(r *Rules) { r.Combine = map[string]Combine{"idc": 1, "machine": 2, "endpoint": 0} })
+	f("idcs: {a: {weight: 100}}\nsites: {berlin: a, outside: ''}", func(r *Rules) {
+		r.IDCs = map[string]IDC{"a": {Weight: 100, CapacityPercent: 100}}
+		r.Sites = map[string]string{"berlin": "a", "outside": ""}
+	})
 	f("safety: {freeze_percent: 20}", func(r *Rules) { r.Safety.FreezePercent = 20 })
 }
 
@@ -72,6 +76,7 @@ func TestConfigMistakes(t *testing.T) {
 	f("combine: {idc: most}", `"most" is neither all, any nor a number`)
 	f("combine: {idc: -1}", "combine::idc: ")
 	f("thresholds: {idc: {unhealthy: -1}}", "thresholds::idc::unhealthy: ")
+	f("idcs: {a: {weight: 100}}\nsites: {berlin: b}", `sites::berlin: "b" is not among idcs`)
 	f("modes: act", "modes")
 	f("idcs: {a: {weigth: 1}}", "weigth")
 }
@@ -109,8 +114,8 @@ func TestReadme(t *testing.T) {
 		documented[found[1]] = true
 	}
 	for name := range documented {
-		if name == "lockkeeper_failover_weight_asked" || name == "lockkeeper_failover_alarms" {
-			continue // without a shift, and while nothing is wrong, there is none
+		if name == "lockkeeper_failover_weight_asked" || name == "lockkeeper_failover_alarms" || strings.HasPrefix(name, "lockkeeper_failover_shared") {
+			continue // without a shift, while nothing is wrong, and of a gateway alone there is none
 		}
 		_, err := g.telemetry.GetMetric(name)
 		require.NoError(t, err, name)
@@ -122,10 +127,27 @@ func TestReadme(t *testing.T) {
 	for _, alert := range []string{
 		"IdcDead", "MachineEjected", "EndpointEjected", "FailoverObserve", "DnsAnswersDiffer", "FailoverStateBroken", "ShiftAborted",
 		alarmName("none_healthy"), alarmName("abstain"), alarmName("quorum"), alarmName("freeze"), alarmName("capacity"), alarmName("last_one"), alarmName("budget"), alarmName("rate"),
+		alarmName("disagree"), alarmName("rules_differ"), alarmName("clock"),
 	} {
 		require.Contains(t, text, `<a id="`+strings.ToLower(alert)+`"></a>`)
 		require.Contains(t, text, "`"+alert)
 	}
+}
+
+// What the page shows of several gateways is right, too.
+func TestReadmeOfSites(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, example, _ := strings.Cut(string(readme), "## Several gateways")
+	_, example, _ = strings.Cut(example, "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	var whole struct {
+		Extensions struct {
+			Failover Config `yaml:"failover"`
+		} `yaml:"extensions"`
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(example), &whole))
+	require.Equal(t, threeSites(), whole.Extensions.Failover.Sites)
 }
 
 func TestFactory(t *testing.T) {

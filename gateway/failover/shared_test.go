@@ -11,6 +11,7 @@ import (
 	gossip "github.com/prometheus/alertmanager/cluster"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/lockkeeper/lockkeeper/xds"
 )
@@ -186,6 +187,9 @@ func TestTwoOfThreeSites(t *testing.T) {
 			tokyo.see(1, well...)
 		}
 		require.Contains(t, berlin.alertNames(), "FailoverDisagree")
+		require.Equal(t, int64(6), berlin.metric(t, "lockkeeper_failover_shared", attribute.String("topic", "opinion")))
+		require.Equal(t, int64(0), berlin.metric(t, "lockkeeper_failover_shared_refused_total", attribute.String("reason", refusedMalformed)))
+		require.GreaterOrEqual(t, berlin.metric(t, "lockkeeper_failover_shared_conflicts_total"), int64(0))
 		var answer status
 		tokyo.get(t, "GET", "/api/v1/failover?subject="+entry2, "", &answer)
 		require.Len(t, answer.Subjects[0].Opinions, 3)
