@@ -50,7 +50,9 @@ func TestRestoreAllNeedsNoQuorum(t *testing.T) {
 		require.Contains(t, g.serving().Out, "machine/a")
 		g.stop()
 
-		g = launch(t, acting(directory), func(f *failover) { f.rules.Sites = map[string]string{"": "", "berlin": "idc1", "tokyo": "idc2"} })
+		sites := acting(directory)
+		sites.Sites = map[string]string{"outside": "", "berlin": "idc1", "tokyo": "idc2"}
+		g = launchAmong(t, sites, (&network{}).join("gateway", "outside"))
 		defer g.stop()
 		g.see(15, "!"+entry1, entry2, "!machine/a", "machine/b", "machine/c", "machine/d")
 		require.Contains(t, g.alertNames(), "FailoverQuorum")
