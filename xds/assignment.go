@@ -49,7 +49,7 @@ func assign(c *Cluster, s *Serving) (*endpointv3.ClusterLoadAssignment, tally) {
 			t.endpoints[elsewhere] += int64(len(p.endpoints))
 			continue
 		}
-		var encoded []byte
+		encoded := make([]byte, 0, p.size())
 		var weight uint32
 		for i := range p.endpoints {
 			e := &p.endpoints[i]
@@ -75,6 +75,14 @@ func assign(c *Cluster, s *Serving) (*endpointv3.ClusterLoadAssignment, tally) {
 		assignment.Endpoints = append(assignment.Endpoints, locality)
 	}
 	return assignment, t
+}
+
+// size is how much room all endpoints' encoded forms need.
+func (p *place) size() (n int) {
+	for i := range p.endpoints {
+		n += len(p.endpoints[i].draining) // the longer one
+	}
+	return n
 }
 
 // fatesOf tells what becomes of each endpoint of each place, and how many of each place serve.

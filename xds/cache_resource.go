@@ -37,14 +37,15 @@ type Resource struct {
 
 // NewResource encodes a message deterministically, so that gateways that serve the same agree about its version.
 func NewResource(name string, m proto.Message) (*Resource, error) {
-	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	options := proto.MarshalOptions{Deterministic: true, UseCachedSize: true}
+	typeURL, size := typePrefix+string(m.ProtoReflect().Descriptor().FullName()), proto.Size(m)
+	body := make([]byte, 0, len(typeURL)+size+16)
+	body = appendString(body, 1, typeURL)
+	body = protowire.AppendVarint(protowire.AppendTag(body, 2, protowire.BytesType), uint64(size))
+	body, err := options.MarshalAppend(body, m)
 	if err != nil {
 		return nil, fmt.Errorf("encode %q: %w", name, err)
 	}
-	typeURL := typePrefix + string(m.ProtoReflect().Descriptor().FullName())
-	body := make([]byte, 0, len(typeURL)+len(value)+16)
-	body = appendString(body, 1, typeURL)
-	body = protowire.AppendBytes(protowire.AppendTag(body, 2, protowire.BytesType), value)
 	content := sha256.Sum256(body)
 	r := &Resource{Name: name, Version: hex.EncodeToString(content[:8]), Body: body}
 	if c, ok := m.(*clusterv3.Cluster); ok && c.GetType() == clusterv3.Cluster_EDS {
