@@ -45,7 +45,7 @@ type cluster struct {
 	members  *members
 	exchange *exchange
 	joiner   *joiner
-	blocked  func(to netip.AddrPort) bool // for tests that cut a network
+	adjust   func(*memberlist.Config) // for tests
 
 	transport *transport
 	list      *memberlist.Memberlist
@@ -54,6 +54,7 @@ type cluster struct {
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+	end     func() error // once
 }
 
 func newCluster(cfg *Config, version string, set component.TelemetrySettings) (*cluster, error) {
@@ -63,6 +64,7 @@ func newCluster(cfg *Config, version string, set component.TelemetrySettings) (*
 	c.joiner = newJoiner(cfg.Join, c.members, func(address string, err error) {
 		set.Logger.Warn("a member cannot be joined; it is tried again for ever (have both the same keys?)", zap.String("address", address), zap.Error(err))
 	})
+	c.end = sync.OnceValue(c.shutdown)
 	return c, nil
 }
 
@@ -108,7 +110,11 @@ func (c *cluster) start(ctx context.Context, host component.Host) error {
 	if err := c.listen(ctx); err != nil {
 		return err
 	}
-	list, err := memberlist.Create(c.memberlistConfig())
+	cfg := c.memberlistConfig()
+	if c.adjust != nil {
+		c.adjust(cfg)
+	}
+	list, err := memberlist.Create(cfg)
 	if err != nil {
 		return err
 	}
@@ -165,7 +171,6 @@ func (c *cluster) listen(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cluster::endpoint %q: %w", c.cfg.Endpoint, err)
 	}
-	c.transport.blocked = c.blocked
 	return nil
 }
 
@@ -203,8 +208,9 @@ func (c *cluster) memberlistConfig() *memberlist.Config {
 }
 
 // Shutdown tells the others, and closes the port.
-func (c *cluster) Shutdown(context.Context) error {
-	var err error
+func (c *cluster) Shutdown(context.Context) error { return c.end() }
+
+func (c *cluster) shutdown() (err error) {
 	if c.observed != nil {
 		err = c.observed.Unregister()
 	}

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,7 +20,7 @@ func TestThree(t *testing.T) {
 		require.NoError(t, c.WaitReady(context.Background()))
 	}
 	// A small change, and one that is too long for a packet.
-	for i, name := range []string{"small", strings.Repeat("long", 20_000)} {
+	for i, name := range []string{"small", long(50_000)} {
 		var slowest time.Duration
 		for n := 1; n <= 10; n++ {
 			began := time.Now()
@@ -76,6 +75,7 @@ func TestWatchMembers(t *testing.T) {
 
 // With a second key first here, then there, then without the old one, nobody ever misses anything.
 func TestKeysRotate(t *testing.T) {
+	t.Parallel()
 	n := &network{}
 	steps := [][]string{{keyA}, {keyA, keyB}, {keyB, keyA}, {keyB}}
 	var at [2]string

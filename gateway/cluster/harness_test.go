@@ -2,14 +2,17 @@ package cluster
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/memberlist"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -123,7 +126,9 @@ func (n *network) make(t testing.TB, name, site string, join []string, keys ...s
 	require.NoError(t, cfg.Validate())
 	c, err := newCluster(cfg, "1.2.3", componenttest.NewNopTelemetrySettings())
 	require.NoError(t, err)
-	c.blocked = func(to netip.AddrPort) bool { return n.blocks(c.transport.advertise, to) }
+	c.adjust = func(*memberlist.Config) {
+		c.transport.blocked = func(to netip.AddrPort) bool { return n.blocks(c.transport.advertise, to) }
+	}
 	return c
 }
 
@@ -156,4 +161,11 @@ func three(t testing.TB, n *network, keys ...string) (members []*cluster, regist
 		eventually(t, "all know all", func() bool { return len(c.Alive()) == 3 })
 	}
 	return members, registers, channels
+}
+
+// long is a name that is too long for gossip, however it is compressed.
+func long(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b)
+	return hex.EncodeToString(b)
 }

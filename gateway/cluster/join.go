@@ -18,6 +18,7 @@ const (
 	resolveTime  = 5 * time.Second
 	readyAtMost  = 5 * time.Second // so long others wait for what the cluster knows
 	readyAfter   = time.Second     // so long they wait for the rest, once one member told what it knows
+	triesAtOnce  = 3               // lost members that are tried at once, unless they are configured: an overloaded machine takes many for lost
 	resyncsAtOne = 3               // members that are asked for the whole of a state that has just been added
 )
 
@@ -239,14 +240,22 @@ func (j *joiner) choose(configured map[netip.AddrPort]string, whole bool) (ask [
 	if len(alive) <= 1 {
 		every = aloneEvery
 	}
+	tries := 0
 	for at := range lost {
-		if at != j.self && !alive[at] && (now.After(j.next[at]) || whole) {
-			ask, j.next[at] = append(ask, at), now.Add(every)
+		_, wanted := configured[at]
+		if at == j.self || alive[at] || !whole && now.Before(j.next[at]) || !wanted && tries >= triesAtOnce {
+			continue
 		}
+		if !wanted {
+			tries++
+		}
+		ask, j.next[at] = append(ask, at), now.Add(every)
 	}
+	// They hold this one for a member that was lost, until they know that it is: then they must hear of this one again.
+	again := j.members.contested()
 	there := 0
 	for at := range alive {
-		if whole && at != j.self && there < resyncsAtOne {
+		if at != j.self && there < resyncsAtOne && (whole || again && now.After(j.next[at])) {
 			ask = append(ask, at)
 			there++
 		}
@@ -263,7 +272,7 @@ func (j *joiner) ask(at netip.AddrPort, configured string) <-chan error {
 		defer j.mu.Unlock()
 		if err == nil {
 			// It knows of us now. Where it held us for dead, or we it, the next time tells.
-			j.next[at] = time.Now().Add(lookEvery)
+			j.next[at] = time.Now().Add(aloneEvery)
 		}
 		if t := j.targets[configured]; t != nil {
 			if err != nil && t.err == nil {

@@ -276,3 +276,10 @@ func (m *members) clashes() (c clash, lasts bool) {
 	c = m.clash
 	return c, c.name != "" && m.now().Sub(c.last) <= clashIsOver && c.last.Sub(c.first) >= clashAfter
 }
+
+// contested tells whether another one had this one's name a moment ago.
+func (m *members) contested() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.clash.name == m.self && m.now().Sub(m.clash.last) <= tryEvery
+}

@@ -61,10 +61,19 @@ func (t *tally) drop(queue string, n int) {
 // refuse counts what was refused by its reason.
 func (t *tally) refuse(err error) {
 	reason := "garbage"
-	for is, name := range map[error]string{errBusy: "busy", errKey: "key", errMerge: "merge", errMeta: "meta", errSize: "size", errStale: "stale"} {
-		if errors.Is(err, is) {
-			reason = name
-		}
+	switch {
+	case errors.Is(err, errMeta):
+		reason = "meta"
+	case errors.Is(err, errMerge):
+		reason = "merge"
+	case errors.Is(err, errBusy):
+		reason = "busy"
+	case errors.Is(err, errKey):
+		reason = "key"
+	case errors.Is(err, errSize):
+		reason = "size"
+	case errors.Is(err, errStale):
+		reason = "stale"
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -26,7 +26,7 @@ const (
 type transport struct {
 	sealer    *sealer
 	refuse    func(reason error)
-	blocked   func(to netip.AddrPort) bool // for tests that cut a network; nil: nothing is
+	blocked   func(to netip.AddrPort) bool // for tests that cut a network
 	advertise netip.AddrPort
 
 	udp     *net.UDPConn
@@ -207,6 +207,9 @@ func (t *transport) handshake(conn net.Conn) {
 
 // Shutdown implements memberlist.Transport. It closes what is open, too.
 func (t *transport) Shutdown() error {
+	if t.ctx.Err() != nil {
+		return nil
+	}
 	t.cancel()
 	err := errors.Join(t.tcp.Close(), t.udp.Close())
 	t.mu.Lock()
