@@ -72,7 +72,7 @@ func (c *cluster) silences() (silences []silence) {
 	}
 	away := c.joiner.away()
 	for _, address := range slices.Sorted(maps.Keys(away)) {
-		silences = append(silences, silence{address, c.started, "Nobody was met at cluster::join " + address + ": " + away[address].Error()})
+		silences = append(silences, silence{address, c.started, "Nobody was met at cluster::join " + address + ": " + away[address].Error() + " (have both the same keys, and the same time?)"})
 	}
 	return silences
 }

@@ -10,10 +10,8 @@ import (
 	"io"
 	"log"
 	"maps"
-	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -62,7 +60,7 @@ func newCluster(cfg *Config, version string, set component.TelemetrySettings) (*
 	c.members = newMembers(cfg.Name, cfg.Site, c.tally.refuse, c.now)
 	c.exchange = newExchange(c.members, c.tally, meta{Site: cfg.Site, Version: version})
 	c.joiner = newJoiner(cfg.Join, c.members, func(address string, err error) {
-		set.Logger.Warn("a member cannot be joined; it is tried again for ever (have both the same keys?)", zap.String("address", address), zap.Error(err))
+		set.Logger.Warn("a member cannot be joined; it is tried again for ever (have both the same keys, and the same time?)", zap.String("address", address), zap.Error(err))
 	})
 	c.end = sync.OnceValue(c.shutdown)
 	return c, nil
@@ -121,6 +119,9 @@ func (c *cluster) start(ctx context.Context, host component.Host) error {
 	c.list, c.joiner.self, c.started = list, c.transport.advertise, c.now()
 	c.joiner.pull = func(address string) error {
 		_, err := list.Join([]string{address})
+		if first := errors.Unwrap(err); first != nil { // the list of one, over several lines
+			err = first
+		}
 		return err
 	}
 	c.exchange.large.pull = func(_ context.Context, to member) error { return c.joiner.pull(to.Address.String()) }
@@ -172,23 +173,6 @@ func (c *cluster) listen(ctx context.Context) error {
 		return fmt.Errorf("cluster::endpoint %q: %w", c.cfg.Endpoint, err)
 	}
 	return nil
-}
-
-// lookUpOne is the first address of host:port; one without a host is every address of this machine.
-func lookUpOne(ctx context.Context, address string) (netip.AddrPort, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	if host == "" {
-		number, err := strconv.ParseUint(port, 10, 16)
-		return netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(number)), err
-	}
-	all, err := resolve(ctx, address)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	return all[0], nil
 }
 
 func (c *cluster) memberlistConfig() *memberlist.Config {

@@ -3,10 +3,8 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -15,11 +13,10 @@ const (
 	lookEvery    = time.Second
 	tryEvery     = 10 * time.Second // one that does not answer
 	aloneEvery   = 2 * time.Second  // the same, while nobody else does
-	resolveTime  = 5 * time.Second
-	readyAtMost  = 5 * time.Second // so long others wait for what the cluster knows
-	readyAfter   = time.Second     // so long they wait for the rest, once one member told what it knows
-	triesAtOnce  = 3               // lost members that are tried at once, unless they are configured: an overloaded machine takes many for lost
-	resyncsAtOne = 3               // members that are asked for the whole of a state that has just been added
+	readyAtMost  = 5 * time.Second  // so long others wait for what the cluster knows
+	readyAfter   = time.Second      // so long they wait for the rest, once one member told what it knows
+	triesAtOnce  = 3                // lost members that are tried at once, unless they are configured: an overloaded machine takes many for lost
+	resyncsAtOne = 3                // members that are asked for the whole of a state that has just been added
 )
 
 // joiner looks for members that are away, for ever, and exchanges the whole state with whom it finds.
@@ -160,61 +157,6 @@ func wait(ctx context.Context, answers []<-chan error) {
 		}
 	}
 	<-ended
-}
-
-// resolve looks up the configured addresses whose time has come, all at once. It returns what all of them are, each with the one it is of.
-func (j *joiner) resolve(ctx context.Context) map[netip.AddrPort]string {
-	ctx, cancel := context.WithTimeout(ctx, resolveTime)
-	defer cancel()
-	var all sync.WaitGroup
-	for _, address := range j.addresses {
-		all.Go(func() { j.lookUp(ctx, address) })
-	}
-	all.Wait()
-	of := map[netip.AddrPort]string{}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, address := range j.addresses {
-		for _, at := range j.targets[address].resolved {
-			of[at] = address
-		}
-	}
-	return of
-}
-
-func (j *joiner) lookUp(ctx context.Context, address string) {
-	j.mu.Lock()
-	t := j.targets[address]
-	due := time.Since(t.looked) >= tryEvery || t.resolved == nil && time.Since(t.looked) >= aloneEvery
-	j.mu.Unlock()
-	if !due {
-		return
-	}
-	resolved, err := resolve(ctx, address)
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	t.looked = time.Now()
-	if err != nil {
-		t.err = err // what it was before may still be right
-		return
-	}
-	t.resolved = resolved
-}
-
-func resolve(ctx context.Context, address string) (resolved []netip.AddrPort, err error) {
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		return nil, err
-	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	for _, ip := range ips {
-		resolved = append(resolved, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
-	}
-	return resolved, err
 }
 
 // choose is whom to ask: those who are away and whose time has come, and where the whole is wanted some who are there.
