@@ -182,7 +182,7 @@ func (c *cluster) memberlistConfig() *memberlist.Config {
 	cfg.Delegate = c.exchange
 	cfg.Events, cfg.Alive, cfg.Conflict, cfg.Ping = c.members, c.members, c.members, c.members
 	cfg.Logger = log.New(io.Discard, "", 0) // what matters is counted, and told by alerts
-	cfg.UDPBufferSize = maxPacket - packetOverhead
+	cfg.UDPBufferSize = maxPacket - packetOverhead - checksumSize
 	cfg.EnableCompression = false // of packets: costs more than it saves; states are compressed here
 	cfg.GossipInterval, cfg.GossipNodes, cfg.RetransmitMult = gossipEvery, gossipTo, retransmits
 	cfg.PushPullInterval, cfg.TCPTimeout = pushPull, streamTime

@@ -17,6 +17,7 @@ import (
 
 const (
 	maxPacket     = 1400
+	checksumSize  = 5               // which memberlist adds to some packets
 	handshakeTime = 5 * time.Second // within which a stream's first record must come
 	maxHandshakes = 64              // streams that have not shown a key yet
 	receiveBuffer = 2 << 20
