@@ -113,17 +113,18 @@ func (f *grayFleet) nobody(t *testing.T, caller string, forgers ...string) {
 		}
 	}
 	f.known(t)
+	all(only(caller))
+	f.suffered(t, "a caller's own network is broken", 10, f.apps...)
+	all(half)
+	f.suffered(t, "all endpoints fail alike", 10, f.apps...)
+	all(nil)
 	victim := f.apps[0]
 	victim.fail(only(forgers...))
 	forged := f.load(t, 100, []grayCluster{victim.grayCluster}, forgers)
 	f.suffered(t, "forged nodes", 100, victim)
 	forged.end(t, "forged nodes")
 	require.GreaterOrEqual(t, f.metric(t, "lockkeeper_endpoint_untrusted_total"), 2.0)
-	all(only(caller))
-	f.suffered(t, "a caller's own network is broken", 10, f.apps...)
-	all(half)
-	f.suffered(t, "all endpoints fail alike", 10, f.apps...)
-	all(nil)
+	victim.fail(nil)
 }
 
 // graysAre makes one endpoint of each cluster gray, and sees it drained. Half of them are well when they return, the others are drained again at once,
