@@ -143,10 +143,11 @@ func (p *pool) blames(t *tried) (why string, ok bool) {
 	}
 	for span := slots; span <= grayWindow; span *= 2 {
 		tries, failures := m.all.sum(p.newest, span)
-		if tries < grayTries || failures < grayGap*tries || m.failing(p.newest, span) < slots {
+		if tries < grayTries || failures < grayGap*tries {
 			continue
 		}
-		if c := p.compare(m, span); c.blames(least + math.Log(float64(len(p.members)))) {
+		c := p.compare(m, span)
+		if c.blames(least+math.Log(float64(len(p.members)))) && p.failing(m, span, c.others()) >= slots {
 			return fmt.Sprintf("%v of %v tries in %d s failed%s, as %d of %d callers see it; %.2g %% at the %d others of %s",
 				failures, tries, span, m.how(), c.suffer, len(c.strata), 100*c.others(), len(p.members)-1, p.name), true
 		}
@@ -167,10 +168,22 @@ func (m *member) failsIn(slot int64) bool {
 	return failures > 0 && failures >= grayGap/2*tries
 }
 
-// failing is in how many slots of a span it did so: a moment's trouble is over when it could be acted on.
-func (m *member) failing(newest, span int64) (slots int64) {
-	for slot := newest; slot > newest-span; slot-- {
-		if m.failsIn(slot) {
+// failing is in how many slots of a span the endpoint failed more than the others did, by half the gap at least, to those callers who compare them: a
+// moment's trouble is over when it could be acted on.
+func (p *pool) failing(m *member, span int64, others float64) (slots int64) {
+	var sums [grayWindow]stratum
+	for caller, calls := range m.callers {
+		if _, ok := p.stratum(caller, calls, span); !ok {
+			continue
+		}
+		for i := range span {
+			tries, failures := calls.sum(p.newest-i, 1)
+			sums[i].tries += tries
+			sums[i].failures += failures
+		}
+	}
+	for _, s := range sums[:span] {
+		if s.failures > 0 && s.failures >= (others+grayGap/2)*s.tries {
 			slots++
 		}
 	}
@@ -181,14 +194,18 @@ func (m *member) failing(newest, span int64) (slots int64) {
 func (p *pool) compare(m *member, span int64) *comparison {
 	c := &comparison{strata: make([]stratum, 0, len(m.callers))}
 	for caller, calls := range m.callers {
-		var s stratum
-		s.tries, s.failures = calls.sum(p.newest, span)
-		if all := p.callers[caller]; all != nil {
-			s.allTries, s.allFailures = all.sum(p.newest, span)
-		}
-		if s.tries > 0 && s.allTries > s.tries && s.allFailures < s.allTries { // else it compares nothing
+		if s, ok := p.stratum(caller, calls, span); ok {
 			c.add(s)
 		}
 	}
 	return c
+}
+
+// stratum is what a caller tried in a span; ok tells whether it compares anything: it tried others, too, and something succeeded.
+func (p *pool) stratum(caller string, at *calls, span int64) (s stratum, ok bool) {
+	s.tries, s.failures = at.sum(p.newest, span)
+	if all := p.callers[caller]; all != nil {
+		s.allTries, s.allFailures = all.sum(p.newest, span)
+	}
+	return s, s.tries > 0 && s.allTries > s.tries && s.allFailures < s.allTries
 }

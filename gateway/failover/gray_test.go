@@ -202,21 +202,21 @@ func TestNobodyIsGray(t *testing.T) {
 	f("each its own endpoint", 5, 5, 50, func(endpoint, _ int) float64 { return float64(endpoint) / 5 }, func(endpoint, caller int) bool { return endpoint != caller })
 }
 
-// A moment's trouble is over before anybody could act on it.
+// A moment's trouble is over before anybody could act on it, also beside a caller that is always in trouble.
 func TestGrayTakesMoreThanAMoment(t *testing.T) {
-	called := newCallers(10, 5, 20, func(endpoint, _ int) float64 {
-		if endpoint == 0 {
-			return 1
+	for broken := range 2 {
+		moment := false
+		called := newCallers(10, 5, 20, func(endpoint, caller int) float64 {
+			if caller < broken || moment && endpoint == 0 {
+				return 1
+			}
+			return 0
+		})
+		for second := range 60 {
+			moment = second%10 == 5
+			called.second(1)
+			require.Empty(t, called.gray(), second)
 		}
-		return 0
-	})
-	for second := range 60 {
-		share := 0.0
-		if second%10 == 5 {
-			share = 0.9
-		}
-		called.second(share)
-		require.Empty(t, called.gray(), second)
 	}
 }
 
