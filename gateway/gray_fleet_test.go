@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -151,7 +152,7 @@ func (f *grayFleet) listener(t *testing.T, listen string) object {
 	var parts []any // as in pasted
 	for decoder := yaml.NewDecoder(strings.NewReader(text)); ; {
 		var part any
-		if err := decoder.Decode(&part); err == io.EOF {
+		if err := decoder.Decode(&part); errors.Is(err, io.EOF) {
 			break
 		} else {
 			require.NoError(t, err)
@@ -189,7 +190,7 @@ func (f *grayFleet) events(t *testing.T, kind string) (all []failover.Event) {
 	defer r.Body.Close()
 	for lines := json.NewDecoder(r.Body); ; {
 		var e failover.Event
-		if err := lines.Decode(&e); err == io.EOF {
+		if err := lines.Decode(&e); errors.Is(err, io.EOF) {
 			return all
 		} else {
 			require.NoError(t, err)
