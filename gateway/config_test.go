@@ -30,6 +30,9 @@ func TestValidate(t *testing.T) {
 
 	// All that there is.
 	f("testdata/full.yaml")
+	// A gateway that only judges.
+	t.Setenv("GOSSIP_KEY", "QUFBQUFBQUFBQUFBQUFBQQ==")
+	f("../examples/witness.yaml")
 	// Several mistakes that one section finds itself, some of them in lists.
 	f("testdata/probes.yaml",
 		`testdata/probes.yaml: receivers::probes::targets::0::module: there is no module "entry": use one of dns, grpc, http, icmp, tcp`,

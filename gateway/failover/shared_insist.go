@@ -25,10 +25,13 @@ func (l *ledger) may(id entryID, essence, against string, own time.Time) bool {
 		i = &insisting{}
 		l.insists[id] = i
 	}
+	if against == essence { // nobody is against it
+		return true
+	}
 	if own.Before(i.until) {
 		return false
 	}
-	if i.essence == essence && against != essence {
+	if i.essence == essence && own.Sub(i.last) < sameMoment {
 		if i.times++; i.times >= insistFreely {
 			i.until = own.Add(min(insistFirst<<min(i.times-insistFreely, 6), insistMost))
 		}
