@@ -28,6 +28,9 @@ func (f *failover) Alerts() []sdk.Alert {
 	}
 	now := time.Now()
 	alerts := slices.Concat(v.idcAlerts(), v.outAlerts(*f.loop.stories.now.Load()), v.observeAlerts(), v.dnsAlerts(), v.alarmAlerts(), v.shiftAlerts(now))
+	for _, a := range alerts {
+		a.Labels["gateway"] = "" // all gateways decide alike: it is told of once, not for each of them
+	}
 	problem, since, aside := f.keeper.broken(now)
 	if problem != "" {
 		alerts = append(alerts, alert("FailoverStateBroken", "page", since, "The failover's state is not on disk",

@@ -31,7 +31,7 @@ func TestNobodyIsHealthy(t *testing.T) {
 		names := g.alertNames()
 		require.Contains(t, names, "FailoverAbstain")
 		a := g.alertOf("FailoverAbstain")
-		require.Equal(t, map[string]string{"alertname": "FailoverAbstain", "severity": "page", "owner": "platform"}, a.Labels)
+		require.Equal(t, map[string]string{"alertname": "FailoverAbstain", "severity": "page", "owner": "platform", "gateway": ""}, a.Labels)
 		require.NotEmpty(t, a.Annotations["summary"])
 		require.NotEmpty(t, a.Annotations["description"])
 		require.Contains(t, a.Annotations["runbook_url"], "gateway/failover/README.md#failoverabstain")

@@ -75,7 +75,7 @@ func TestMachines(t *testing.T) {
 		require.Contains(t, g.serving().Out["machine/a"].Why, "connection refused")
 		require.ElementsMatch(t, []string{"MachineEjected", "DnsAnswersDiffer"}, g.alertNames())
 		a := g.Alerts()[0]
-		require.Equal(t, map[string]string{"alertname": "MachineEjected", "idc": "idc1", "severity": "ticket", "owner": "platform"}, a.Labels)
+		require.Equal(t, map[string]string{"alertname": "MachineEjected", "idc": "idc1", "severity": "ticket", "owner": "platform", "gateway": ""}, a.Labels)
 		require.Equal(t, "Taken out in idc1: 1 of the machines", a.Annotations["summary"])
 		require.Equal(t, int64(1), g.metric(t, "lockkeeper_failover_out", attribute.String("kind", "machine")))
 	})
