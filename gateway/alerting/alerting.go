@@ -71,6 +71,7 @@ type alerting struct {
 	at      atomic.Pointer[delivery] // of the last good file
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+	quit    sync.Once
 }
 
 func newAlerting(cfg *Config, set component.TelemetrySettings) (*alerting, error) {
@@ -165,15 +166,27 @@ func (a *alerting) find(host component.Host) (console mux, parts []watched) {
 	return console, parts
 }
 
-// Shutdown lets notifications under way finish for a moment, and leaves all that is known on disk.
+// Ready implements extensioncapabilities.PipelineWatcher.
+func (*alerting) Ready() error { return nil }
+
+// NotReady implements extensioncapabilities.PipelineWatcher: it lets notifications under way finish for a moment, while the cluster can still tell the others
+// of them.
+func (a *alerting) NotReady() error {
+	a.quit.Do(func() {
+		if a.cancel != nil {
+			a.cancel()
+		}
+		a.running.Wait()
+		if d := a.at.Load(); d != nil {
+			d.stop()
+		}
+	})
+	return nil
+}
+
+// Shutdown leaves all that is known on disk.
 func (a *alerting) Shutdown(context.Context) error {
-	if a.cancel != nil {
-		a.cancel()
-	}
-	a.running.Wait()
-	if d := a.at.Load(); d != nil {
-		d.stop()
-	}
+	_ = a.NotReady()
 	if a.state != nil {
 		a.state.close()
 	}

@@ -195,6 +195,20 @@ func TestClusterFails(t *testing.T) {
 	require.Equal(t, "Hot", chat.next(t).GroupLabels["alertname"])
 }
 
+// A gateway that is about to stop tells of nothing that it could not tell the others of. What comes until it has stopped is told of afterwards.
+func TestStopIsNoRepeat(t *testing.T) {
+	chat := serve(t, "notification")
+	g := newGateway(t, quick, map[string]*plugin{"chat": chat})
+	stop := g.start(t)
+	require.NoError(t, g.alerting.NotReady())
+	g.post(t, `[{"labels":{"alertname":"Late"}}]`)
+	time.Sleep(300 * time.Millisecond) // three group intervals
+	require.Empty(t, chat.groups)
+	stop()
+	g.start(t)
+	require.Equal(t, "Late", chat.next(t).GroupLabels["alertname"])
+}
+
 // The API shows who is in the cluster.
 func TestShownPeers(t *testing.T) {
 	t.Parallel()
