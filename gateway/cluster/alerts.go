@@ -12,7 +12,8 @@ import (
 // silentAfter is how long nobody of a site may answer before somebody is alerted.
 const silentAfter = 15 * time.Second
 
-// Alerts are all that is wrong with the cluster now. It is meant to be asked once a second.
+// Alerts are all that is wrong with the cluster now. It is meant to be asked once a second. All members that reach one another see the same: they have the label gateway,
+// and empty.
 func (c *cluster) Alerts() []sdk.Alert {
 	if !c.exchange.running.Load() {
 		return nil
@@ -20,7 +21,7 @@ func (c *cluster) Alerts() []sdk.Alert {
 	alerts := c.silentSites()
 	if clash, lasts := c.members.clashes(); lasts {
 		alerts = append(alerts, sdk.Alert{
-			Labels: map[string]string{"alertname": "ClusterNameClash", "member": clash.name, "severity": "page", "owner": "platform"},
+			Labels: map[string]string{"alertname": "ClusterNameClash", "member": clash.name, "severity": "page", "owner": "platform", "gateway": ""},
 			Annotations: map[string]string{
 				"summary":     "Two gateways have the name " + clash.name,
 				"description": fmt.Sprintf("They are at %s and at %s. Only one of them counts: give each a cluster::name of its own.", clash.addresses[0], clash.addresses[1]),
@@ -41,7 +42,7 @@ type silence struct {
 func (c *cluster) silentSites() (alerts []sdk.Alert) {
 	for _, s := range c.silences() {
 		alerts = append(alerts, sdk.Alert{
-			Labels: map[string]string{"alertname": "SiteSilent", "site": s.Site, "severity": "page", "owner": "platform"},
+			Labels: map[string]string{"alertname": "SiteSilent", "site": s.Site, "severity": "page", "owner": "platform", "gateway": ""},
 			Annotations: map[string]string{
 				"summary":     "No gateway of the site " + s.Site + " answers",
 				"description": s.Why + ". What it would have said is missing where sites decide together.",
