@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,6 +41,7 @@ type holdRequest struct {
 // changed is the answer to a change: what holds now, and whether it would outlive a restart.
 type changed struct {
 	Holds    []Hold          `json:"holds,omitempty"`    // that were made
+	Replaced []Hold          `json:"replaced,omitempty"` // that those took the place of
 	Released []Hold          `json:"released,omitempty"` // that ended
 	Plan     json.RawMessage `json:"plan,omitempty"`
 	Warnings []string        `json:"warnings,omitempty"` // of a plan: what speaks against it
@@ -49,6 +52,11 @@ type changed struct {
 // holder serves POST /api/v1/failover/hold.
 func (f *failover) holder(longest time.Duration) func(http.ResponseWriter, *http.Request, string) {
 	return func(w http.ResponseWriter, r *http.Request, who string) {
+		_, dry, err := dryRun(r)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
 		var request holdRequest
 		if !read(w, r, &request) {
 			return
@@ -58,13 +66,25 @@ func (f *failover) holder(longest time.Duration) func(http.ResponseWriter, *http
 			refuse(w, http.StatusBadRequest, err)
 			return
 		}
-		var made []Hold
-		err = f.loop.ask(r.Context(), func(now time.Time) error {
-			made, err = f.loop.hold(h, h.Until.Sub(h.At), now)
+		var c changed
+		f.answerChange(w, r, &c, dry, func(now time.Time) (err error) {
+			if c.Holds, c.Replaced, err = f.loop.wanted(h, h.Until.Sub(h.At), now); err == nil && !dry {
+				_, err = f.loop.hold(h, h.Until.Sub(h.At), now)
+			}
 			return err
 		})
-		f.answerChange(w, r, changed{Holds: made}, err)
 	}
+}
+
+// dryRun reads the parameters of a change, of which dry_run is one: the answer tells what would be, and nothing is done.
+func dryRun(r *http.Request, known ...string) (query url.Values, dry bool, err error) {
+	query, err = parameters(r, append(known, "dry_run")...)
+	if err == nil && query.Has("dry_run") {
+		if dry, err = strconv.ParseBool(query.Get("dry_run")); err != nil {
+			err = fmt.Errorf("dry_run: %q is neither true nor false", query.Get("dry_run"))
+		}
+	}
+	return query, dry, err
 }
 
 // parse reports all mistakes at once.
@@ -102,29 +122,45 @@ func (r *holdRequest) parse(who string, longest time.Duration) (Hold, error) {
 	return Hold{Subject: r.Subject, Action: r.Action, Hard: r.Hard, By: who, Why: r.Why, At: now, Until: now.Add(d)}, errors.Join(errs...)
 }
 
-// hold makes a hold of one subject, or of all that are out or unhealthy. One that was there before it replaces.
-func (l *loop) hold(h Hold, lasts time.Duration, now time.Time) (made []Hold, err error) {
+// wanted are the holds that are asked for, of one subject or of all that are out or unhealthy, and those that they replace.
+func (l *loop) wanted(h Hold, lasts time.Duration, now time.Time) (made, replaced []Hold, err error) {
 	subjects := []string{h.Subject}
 	if h.Subject == "*" {
 		subjects = l.decision.restorable()
 	} else if err := l.knows(h.Subject); err != nil {
-		return nil, refusal{http.StatusNotFound, err}
+		return nil, nil, refusal{http.StatusNotFound, err}
 	}
 	if len(l.holds)+len(subjects) > mostHolds {
-		return nil, refusal{http.StatusConflict, fmt.Errorf("there are %d holds, more than %d there cannot be: end some", len(l.holds), mostHolds)}
+		return nil, nil, refusal{http.StatusConflict, fmt.Errorf("there are %d holds, more than %d there cannot be: end some", len(l.holds), mostHolds)}
 	}
 	h.At, h.Until = now, now.Add(lasts)
 	for _, name := range subjects {
 		h.Subject, h.Kept = name, h.Action == Keep && l.decision.Verdict[name].Out
-		e := Event{At: now, Kind: "hold", Subject: name, What: holdText(h), Why: h.Why, Who: h.By, Expires: h.Until}
-		if old := l.drop(func(o Hold) bool { return o.Subject == name }); len(old) > 0 {
-			e.Undoes = holdText(old[0])
-		}
-		l.holds = append(l.holds, h)
-		l.note([]Event{e})
 		made = append(made, h)
 	}
-	return made, nil
+	replaced = l.held(func(o Hold) bool { return slices.Contains(subjects, o.Subject) })
+	return made, replaced, nil
+}
+
+// hold makes a hold of one subject, or of all that are out or unhealthy. One that was there before it replaces.
+func (l *loop) hold(h Hold, lasts time.Duration, now time.Time) (made []Hold, err error) {
+	made, replaced, err := l.wanted(h, lasts, now)
+	for _, h := range made {
+		e := Event{At: now, Kind: "hold", Subject: h.Subject, What: holdText(h), Why: h.Why, Who: h.By, Expires: h.Until}
+		same := func(o Hold) bool { return o.Subject == h.Subject }
+		if i := slices.IndexFunc(replaced, same); i >= 0 {
+			e.Undoes = holdText(replaced[i])
+		}
+		l.drop(same)
+		l.holds = append(l.holds, h)
+		l.note([]Event{e})
+	}
+	return made, err
+}
+
+// held are the holds of which which says so.
+func (l *loop) held(which func(Hold) bool) (held []Hold) {
+	return slices.DeleteFunc(slices.Clone(l.holds), func(h Hold) bool { return !which(h) })
 }
 
 // restorable is all that is out or unhealthy, sorted.
@@ -139,22 +175,11 @@ func (d *Decision) restorable() (subjects []string) {
 }
 
 // drop ends holds.
-func (l *loop) drop(which func(Hold) bool) (dropped []Hold) {
-	var rest []Hold
-	for _, h := range l.holds {
-		if which(h) {
-			dropped = append(dropped, h)
-		} else {
-			rest = append(rest, h)
-		}
-	}
-	l.holds = rest
-	return dropped
-}
+func (l *loop) drop(which func(Hold) bool) { l.holds = slices.DeleteFunc(slices.Clone(l.holds), which) }
 
 // release serves DELETE /api/v1/failover/hold?subject=: the subject is the gateway's business again; "*" are all.
 func (f *failover) release(w http.ResponseWriter, r *http.Request, who string) {
-	query, err := parameters(r, "subject", "why")
+	query, dry, err := dryRun(r, "subject", "why")
 	subject, why := query.Get("subject"), query.Get("why")
 	if err == nil && subject == "" {
 		err = errors.New("subject: missing: which hold is to end? * ends all")
@@ -163,22 +188,26 @@ func (f *failover) release(w http.ResponseWriter, r *http.Request, who string) {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	var released []Hold
-	err = f.loop.ask(r.Context(), func(now time.Time) error {
-		released = f.loop.drop(func(h Hold) bool { return subject == "*" || h.Subject == subject })
-		for _, h := range released {
-			f.loop.note([]Event{{At: now, Kind: "hold", Subject: h.Subject, What: "released", Why: why, Who: who, Undoes: holdText(h)}})
-		}
-		if len(released) == 0 && subject != "*" {
+	var c changed
+	f.answerChange(w, r, &c, dry, func(now time.Time) error {
+		asked := func(h Hold) bool { return subject == "*" || h.Subject == subject }
+		if c.Released = f.loop.held(asked); len(c.Released) == 0 && subject != "*" {
 			return refusal{http.StatusNotFound, fmt.Errorf("there is no hold of %q: `lockkeeper failover list` shows them", subject)}
+		}
+		if dry {
+			return nil
+		}
+		f.loop.drop(asked)
+		for _, h := range c.Released {
+			f.loop.note([]Event{{At: now, Kind: "hold", Subject: h.Subject, What: "released", Why: why, Who: who, Undoes: holdText(h)}})
 		}
 		return nil
 	})
-	f.answerChange(w, r, changed{Released: released}, err)
 }
 
-// answerChange tells what came of a change: whether it would outlive a restart, too.
-func (f *failover) answerChange(w http.ResponseWriter, r *http.Request, c changed, err error) {
+// answerChange does in the loop what was asked for, and tells what came of it: whether it would outlive a restart, too. A dry run changes nothing.
+func (f *failover) answerChange(w http.ResponseWriter, r *http.Request, c *changed, dry bool, do func(now time.Time) error) {
+	err := f.loop.ask(r.Context(), dry, do)
 	var refused refusal
 	switch {
 	case errors.As(err, &refused):
@@ -186,6 +215,9 @@ func (f *failover) answerChange(w http.ResponseWriter, r *http.Request, c change
 		return
 	case err != nil:
 		refuse(w, http.StatusServiceUnavailable, err)
+		return
+	case dry:
+		answer(w, http.StatusOK, c)
 		return
 	}
 	if unsaved := f.keeper.settled(r.Context()); unsaved != nil {

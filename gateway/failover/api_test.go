@@ -174,6 +174,44 @@ func TestHolds(t *testing.T) {
 	})
 }
 
+// A dry run of a change says what would come of it, or why it is refused, and does nothing.
+func TestDryRuns(t *testing.T) {
+	inBubble(t, func(t *testing.T, directory string) {
+		g := launch(t, acting(directory))
+		defer g.stop()
+		g.see(10, entry1, entry2, "machine/a", "machine/b")
+		const hold, shift = "/api/v1/failover/hold", "/api/v1/failover/shift"
+		dry := func(method, target, body string) (c changed) {
+			t.Helper()
+			before, version := g.loop.events.count, g.serving().Version
+			g.get(t, method, target, body, &c)
+			require.False(t, c.Saved)
+			require.Equal(t, before, g.loop.events.count)
+			require.Equal(t, version, g.serving().Version)
+			return c
+		}
+		eject := func(lasts string) string { return `{"subject":"machine/a","action":"eject","for":"` + lasts + `"}` }
+		require.Len(t, dry("POST", hold+"?dry_run=1", eject("1h")).Holds, 1)
+		require.Equal(t, 404, g.ask("POST", hold+"?dry_run=1", `{"subject":"machine/z","action":"eject","for":"1h"}`).Code)
+		require.Equal(t, 400, g.ask("POST", hold+"?dry_run=perhaps", eject("1h")).Code)
+		require.Equal(t, 400, g.ask("POST", hold+"?dry=1", eject("1h")).Code)
+		require.Equal(t, 404, g.ask("DELETE", hold+"?subject=machine/a&dry_run=1", "").Code)
+		var done changed
+		g.get(t, "POST", hold, eject("1h"), &done)
+		require.Empty(t, done.Replaced)
+		require.Equal(t, done.Holds, dry("POST", hold+"?dry_run=1", eject("2h")).Replaced)
+		require.Equal(t, done.Holds, dry("DELETE", hold+"?subject=*&dry_run=1", "").Released)
+		require.Len(t, g.serving().Out, 1)
+		// Shifts.
+		require.Equal(t, 404, g.ask("DELETE", shift+"?dry_run=1", "").Code)
+		g.get(t, "POST", shift, `{"to":{"idc2":1},"for":"30m"}`, &done)
+		require.NotEmpty(t, dry("DELETE", shift+"?dry_run=1", "").Plan)
+		require.Equal(t, map[string]uint32{"idc1": 9900, "idc2": 100}, g.entry())
+		g.get(t, "DELETE", shift, "", &done)
+		require.Equal(t, 404, g.ask("DELETE", shift+"?dry_run=1", "").Code)
+	})
+}
+
 func TestRestoreAll(t *testing.T) {
 	inBubble(t, func(t *testing.T, directory string) {
 		g := launch(t, acting(directory))

@@ -30,7 +30,7 @@ func BenchmarkChangeToApply(b *testing.B) {
 			b.ReportAllocs()
 			began := cpuTime(b)
 			for b.Loop() { // a person's word takes the way that evidence takes
-				require.NoError(b, g.loop.ask(b.Context(), func(now time.Time) error {
+				require.NoError(b, g.loop.ask(b.Context(), false, func(now time.Time) error {
 					g.loop.drop(func(Hold) bool { return true })
 					if g.loop.decision.Serving.IDCs["idc1"].Entry > 0 {
 						g.loop.holds = []Hold{{Subject: entry1, Action: Eject, By: "bench", At: now, Until: now.Add(time.Hour)}}

@@ -59,9 +59,10 @@ type command struct {
 	done   chan error
 }
 
-// ask changes something in the loop, decides, and returns what do returned. By then everybody can see what follows from it.
-func (l *loop) ask(ctx context.Context, do func(now time.Time) error) error {
-	return l.send(ctx, command{do, true, make(chan error, 1)})
+// ask changes something in the loop, decides, and returns what do returned. By then everybody can see what follows from it. In a dry run do changes
+// nothing, and nothing is decided.
+func (l *loop) ask(ctx context.Context, dry bool, do func(now time.Time) error) error {
+	return l.send(ctx, command{do, !dry, make(chan error, 1)})
 }
 
 // look reads something of the loop's own.
@@ -241,11 +242,13 @@ func (l *loop) alarm(now time.Time) {
 }
 
 // planText is the plan as it is now: it goes on changing.
-func (l *loop) planText() json.RawMessage {
-	if l.plan == nil {
+func (l *loop) planText() json.RawMessage { return l.text(l.plan) }
+
+func (l *loop) text(plan *Plan) json.RawMessage {
+	if plan == nil {
 		return nil
 	}
-	text, err := json.Marshal(l.plan)
+	text, err := json.Marshal(plan)
 	if err != nil {
 		l.log.Error("a shift plan cannot be written", zap.Error(err))
 		return nil
