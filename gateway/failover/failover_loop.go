@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -265,8 +264,8 @@ func (l *loop) state() *state {
 	return s
 }
 
-// begin goes on from what the last gateway left, and decides for the first time, unless it must hear others before. past is nil when it left nothing, or, with a problem, nothing
-// that could be read: a safe start, with nothing taken out.
+// begin goes on from what the last gateway left, and decides for the first time, unless it must hear others before. past is nil when it left
+// nothing, or, with a problem, nothing that could be read: a safe start, with nothing taken out.
 func (l *loop) begin(past *state, problem error, now time.Time) {
 	if problem != nil {
 		l.note([]Event{{At: now, Kind: "state", What: "starts with nothing taken out, without holds and shifts", Why: problem.Error()}})
@@ -282,20 +281,4 @@ func (l *loop) begin(past *state, problem error, now time.Time) {
 	if l.shared == nil {
 		l.decide(now)
 	}
-}
-
-// knows tells whether there is such a subject, or says which are nearly alike.
-func (l *loop) knows(subject string) error {
-	known := slices.Collect(maps.Keys(l.decision.Verdict))
-	for idc := range l.decision.Serving.IDCs {
-		known = append(known, "idc/"+idc+"/entry", "idc/"+idc+"/mesh")
-	}
-	if served := l.places.Load(); served != nil {
-		known = served.append(known)
-	}
-	if slices.Contains(known, subject) {
-		return nil
-	}
-	slices.Sort(known)
-	return unknownSubject(subject, slices.Compact(known))
 }

@@ -3,6 +3,7 @@ package failover
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -55,4 +56,20 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// knows tells whether there is such a subject, or says which are nearly alike.
+func (l *loop) knows(subject string) error {
+	known := slices.Collect(maps.Keys(l.decision.Verdict))
+	for idc := range l.decision.Serving.IDCs {
+		known = append(known, "idc/"+idc+"/entry", "idc/"+idc+"/mesh")
+	}
+	if served := l.places.Load(); served != nil {
+		known = served.append(known)
+	}
+	if slices.Contains(known, subject) {
+		return nil
+	}
+	slices.Sort(known)
+	return unknownSubject(subject, slices.Compact(known))
 }
