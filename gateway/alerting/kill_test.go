@@ -128,6 +128,10 @@ func TestKill(t *testing.T) {
 		`"startsAt":%q,"endsAt":%q,"createdBy":"oncall","comment":"being repaired"}`,
 		time.Now().Format(time.RFC3339Nano), time.Now().Add(time.Hour).Format(time.RFC3339Nano)))
 	require.NoError(t, err)
+	require.Eventually(t, func() bool { // that it was told of Gone is written a moment after
+		told, _ := os.ReadFile(filepath.Join(k.directory, "data", toldFile))
+		return bytes.Contains(told, []byte(`alertname="Gone"`))
+	}, patience, 10*time.Millisecond)
 	k.kill()
 
 	k.start(t)
