@@ -67,8 +67,13 @@ func judge(t *testing.T, directory, site, endpoint string, join []string) *judgi
 	}
 	j.cluster = create(cluster.NewFactory(), c)
 	j.observer = create(failover.NewFactory(), f).(observer)
-	require.NoError(t, j.cluster.Start(ctx, host))
-	require.NoError(t, j.observer.Start(ctx, host))
+	order := []extension.Extension{j.cluster, j.observer}
+	if site == "outside" { // in whatever order
+		slices.Reverse(order)
+	}
+	for _, e := range order {
+		require.NoError(t, e.Start(ctx, host))
+	}
 	stop := j.WatchServing(func(s *xds.Serving) {
 		j.mu.Lock()
 		defer j.mu.Unlock()

@@ -204,11 +204,12 @@ func (w *together) settle() {
 	for range 5 {
 		w.second()
 	}
-	for round := 0; round < 10 && !w.agree(); round++ {
+	for range 3 {
 		w.exchange()
 	}
-	if w.agree() {
-		w.exchange() // and it stays so
+	for round := 0; round < 30 && !w.agree(); round++ { // who has insisted on something in vain waits some seconds
+		w.now = w.now.Add(time.Duration(round/10) * time.Second)
+		w.exchange()
 	}
 	one := w.nodes[0]
 	for _, n := range w.nodes[1:] {

@@ -142,6 +142,9 @@ func (l *ledger) merge(e *entry) bool {
 	}
 	l.put(e)
 	l.changed[e.Topic]++
+	if e.Origin != l.self && (e.Topic == topicHold || e.Topic == topicPlan || e.Topic == topicCluster) {
+		clear(l.insists) // who did not know of it may be of the same mind now
+	}
 	return true
 }
 

@@ -238,7 +238,7 @@ func FuzzHear(f *testing.F) {
 	l.write(topicPlan, "", plan.rank(), h.Until, plan, start)
 	f.Add(l.whole(start))
 	for line := range strings.Lines(string(l.whole(start))) {
-		f.Add([]byte(string(l.message("news", start).Bytes()) + line))
+		f.Add([]byte(l.message("news", start).String() + line))
 	}
 	f.Add([]byte(wireHead))
 	f.Fuzz(func(t *testing.T, message []byte) {

@@ -45,7 +45,7 @@ func (n *node) Broadcast(text []byte) {
 		for copies := 1 + w.random.IntN(8)/7; copies > 0; copies-- {
 			at := w.now
 			if !w.calm {
-				if w.random.IntN(10) == 0 {
+				if w.random.IntN(30) == 0 {
 					continue
 				}
 				at = at.Add(time.Duration(w.random.IntN(1500)) * time.Millisecond)
