@@ -16,6 +16,8 @@ const (
 	mostEntry   = 4 << 20             // bytes of an entry
 	mostEntries = 300_000             // of all gateways
 	mostLasts   = 70 * 24 * time.Hour // how long anything may hold
+
+	mostVersions = 10 * 365 * 24 * 3_600_000 // milliseconds that a version may be ahead: it never goes back, and a clock may have been wrong once
 )
 
 // parse reads what an entry says, or says why it cannot have been written by a gateway.
@@ -114,6 +116,8 @@ func (p *Plan) check(e *entry) error {
 		return fmt.Errorf("state: there is no %q", p.State)
 	case e.Rank != p.rank() || e.Key != "":
 		return errors.New("it is not as far as it says")
+	case p.At.UnixNano() > e.Clock+int64(mostAhead):
+		return errors.New("it began after it was told") // no other would ever come after it
 	}
 	for _, s := range p.Steps {
 		if !wholeWeights(s.Weights) {
@@ -146,6 +150,9 @@ func (s *served) check(e *entry) error {
 	}
 	if s.Serving.Version != e.Rank {
 		return errors.New("it has another version than it says")
+	}
+	if s.Serving.Version > uint64(e.Clock/1e6+mostVersions) {
+		return errors.New("its version is from the future") // and would never end
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package failover
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"time"
 )
@@ -83,13 +82,15 @@ func (l *ledger) writeAt(stamp int64, t topic, key string, rank uint64, until ti
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
-			panic(fmt.Sprintf("failover: a %s cannot be written: %v", t, err)) // all of them are plain values
+			l.refused[refusedMalformed]++
+			return
 		}
 		e.Body, e.Until = text, until.UnixNano()
 	}
 	e.Keep = e.Until
-	if err := e.parse(l.sites); err != nil { // also so that this gateway has exactly what the others will have
-		panic(fmt.Sprintf("failover: a %s %q is none: %v", t, key, err))
+	if e.parse(l.sites) != nil { // so that this gateway has exactly what the others will have. A name may be too long, or no text
+		l.refused[refusedMalformed]++
+		return
 	}
 	l.merge(e)
 }

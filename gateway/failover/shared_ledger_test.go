@@ -164,10 +164,27 @@ func TestRefused(t *testing.T) {
 	f(refusedMalformed, line(`"topic":"plan"`, `{"id":"x","steps":[]}`))
 	f(refusedMalformed, line(`"topic":"serving","key":"r","rank":7`, `{"serving":{"version":8}}`))
 	f(refusedMalformed, line(`"topic":"serving","key":"r","rank":7`, `{"serving":{"version":7,"idcs":{"idc1":{"entry":1,"mesh":1}}}}`))
+	f(refusedMalformed, line(`"topic":"serving","key":"r","rank":18446744073709551615`, `{"serving":{"version":18446744073709551615}}`))
+	future, err := ParsePlan(PlanRequest{To: map[string]float64{"idc1": 100}, For: Span(time.Minute)}, twoIDCs(true), start.Add(time.Hour))
+	require.NoError(t, err)
+	f(refusedMalformed, line(fmt.Sprintf(`"topic":"plan","rank":%d`, future.rank()), text(future)))
 	f(refusedMalformed, `{"topic":"hold","key":"machine/b","clock":0,"origin":"c","until":0,"keep":0}`)
 	f(refusedMalformed, fmt.Sprintf(`{"topic":"hold","key":"machine/b","clock":%d,"origin":"c","until":0,"keep":%d}`, now, start.Add(2*mostLasts).UnixNano()))
 	f(refusedExpired, fmt.Sprintf(`{"topic":"hold","key":"machine/b","clock":%d,"origin":"c","until":0,"keep":%d}`, start.Add(-2*time.Hour).UnixNano(), start.Add(-time.Hour).UnixNano()))
 	f(refusedClock, fmt.Sprintf(`{"topic":"hold","key":"machine/b","clock":%d,"origin":"c","until":0,"keep":%d}`, later, later))
+}
+
+// What cannot be told is not told, and hinders nothing: names come from probes and from Envoys.
+func TestCannotBeTold(t *testing.T) {
+	l := aLedger("b1", start)
+	v := &voices{}
+	v.say(l, start, "rules", []Opinion{
+		{Subject: "endpoint/\xff", Site: "berlin", Health: Dead, Since: start},
+		{Subject: "endpoint/" + strings.Repeat("x", mostKey), Site: "berlin", Health: Dead, Since: start},
+		{Subject: "machine/a", Site: "berlin", Health: Dead, Since: start},
+	})
+	require.Len(t, v.hear(l, start, map[string]string{"b1": "berlin"}), 1)
+	require.Equal(t, map[string]int64{refusedMalformed: 2}, l.refused)
 }
 
 func TestForeign(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
@@ -138,6 +139,39 @@ func TestPeopleAreHeardByAll(t *testing.T) {
 		look(1, well, berlin, tokyo, outside)
 		require.Equal(t, uint32(5000), tokyo.entry()["idc1"])
 		same(t, berlin, tokyo, outside)
+	})
+}
+
+// What was taken out, and is put back while a gateway is away, is not taken out again when it returns. Nor is a clock believed that is far ahead.
+func TestNothingOldReturns(t *testing.T) {
+	inBubble(t, func(t *testing.T, directory string) {
+		n, berlin, tokyo, outside := three(t, directory)
+		defer func() { berlin.stop(); tokyo.stop(); outside.stop() }()
+		well := []string{entry1, entry2, "machine/a", "machine/b", "machine/c", "machine/d"}
+		ill := []string{entry1, entry2, "!machine/a", "machine/b", "machine/c", "machine/d"}
+		look(10, well, berlin, tokyo, outside)
+		look(10, ill, berlin, tokyo, outside)
+		n.part("b1")
+		look(600, well, berlin, tokyo, outside)
+		require.Contains(t, berlin.serving().Out, "machine/a", "it has nobody to agree with")
+		require.Empty(t, tokyo.serving().Out)
+		version := tokyo.serving().Version
+		n.part()
+		for range 100 {
+			look(1, well, berlin, tokyo, outside)
+			same(t, berlin, tokyo, outside)
+			require.Empty(t, tokyo.serving().Out)
+		}
+		require.GreaterOrEqual(t, tokyo.serving().Version, version)
+
+		fast := aLedger("f1", time.Now().Add(time.Hour))
+		h := aHold("machine/b", time.Now().Add(time.Hour), time.Hour)
+		fast.write(topicHold, h.Subject, 0, h.Until, h, time.Now().Add(time.Hour))
+		require.NoError(t, berlin.shared.Merge(fast.whole(time.Now().Add(time.Hour))))
+		look(1, well, berlin, tokyo, outside)
+		require.Empty(t, berlin.serving().Out)
+		require.Contains(t, berlin.alertNames(), "FailoverClock")
+		require.Equal(t, int64(1), berlin.metric(t, "lockkeeper_failover_shared_refused_total", attribute.String("reason", refusedClock)))
 	})
 }
 
