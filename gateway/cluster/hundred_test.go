@@ -195,6 +195,7 @@ func TestGossip100(t *testing.T) {
 	if testing.Short() {
 		t.Skip("100 members take 10 s")
 	}
+	t.Parallel()
 	took, bytes := gossip100(t, 3*time.Second)
 	median, slowest := took[len(took)/2], took[len(took)-1]
 	t.Logf("of %d changes the median was everywhere in %v, the slowest in %v; each member sent and received %.0f KiB/s", len(took), median, slowest, bytes/1024)

@@ -67,7 +67,7 @@ func resolve(ctx context.Context, address string) (resolved []netip.AddrPort, er
 	return resolved, err
 }
 
-// lookUpOne is the first address of host:port; one without a host is every address of this machine.
+// lookUpOne is an address of host:port, of IPv4 if there is one; one without a host is every address of this machine.
 func lookUpOne(ctx context.Context, address string) (netip.AddrPort, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -80,6 +80,11 @@ func lookUpOne(ctx context.Context, address string) (netip.AddrPort, error) {
 	all, err := resolve(ctx, address)
 	if err != nil {
 		return netip.AddrPort{}, err
+	}
+	for _, at := range all {
+		if at.Addr().Is4() {
+			return at, nil
+		}
 	}
 	return all[0], nil
 }

@@ -31,8 +31,8 @@ type tally struct {
 // refusal is how often something was refused for a reason, and the last time.
 type refusal struct {
 	Count int64     `json:"count"`
-	Last  string    `json:"last"`
-	At    time.Time `json:"at"`
+	Last  string    `json:"last,omitempty"`
+	At    time.Time `json:"at,omitzero"`
 }
 
 func newTally() *tally {
