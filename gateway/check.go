@@ -21,7 +21,35 @@ func check(conf *confmap.Conf, factories otelcol.Factories, written origins) err
 		checkSection(conf, "processors", factories.Processors, written),
 		checkSection(conf, "exporters", factories.Exporters, written),
 		checkSection(conf, "extensions", factories.Extensions, written),
+		checkAlone(conf, written),
 	)
+}
+
+// checkAlone reports where two are used of what there can be one of, since it answers at a path of the console.
+func checkAlone(conf *confmap.Conf, written origins) error {
+	answering := []string{"alerting", "cluster", "console", "dns", "envoy", "failover", "plugins"}
+	used := map[string][]any{}
+	used["extensions"], _ = conf.Get("service::extensions").([]any)
+	pipelines, _ := conf.Get("service::pipelines").(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(pipelines)) {
+		pipeline, _ := pipelines[name].(map[string]any)
+		receivers, _ := pipeline["receivers"].([]any)
+		used["receivers"] = append(used["receivers"], receivers...)
+	}
+	var mistakes []error
+	for _, section := range []string{"extensions", "receivers"} {
+		first := map[string]string{}
+		for _, id := range used[section] {
+			id, kind := fmt.Sprint(id), componentType(fmt.Sprint(id))
+			if other, two := first[kind]; !two {
+				first[kind] = id
+			} else if other != id && slices.Contains(answering, kind) {
+				path := []string{section, id}
+				mistakes = append(mistakes, mistake(written.of(path), path, fmt.Sprintf("there is %s already, and a gateway has one of these", other)))
+			}
+		}
+	}
+	return errors.Join(mistakes...)
 }
 
 func checkSection[F component.Factory](conf *confmap.Conf, name string, factories map[component.Type]F, written origins) error {

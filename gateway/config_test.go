@@ -33,6 +33,8 @@ func TestValidate(t *testing.T) {
 	// A gateway that only judges.
 	t.Setenv("GOSSIP_KEY", "QUFBQUFBQUFBQUFBQUFBQQ==")
 	f("../examples/witness.yaml")
+	// Two of what there can be one of.
+	f("testdata/two.yaml", "testdata/two.yaml: receivers::envoy/2: there is envoy already, and a gateway has one of these")
 	// Several mistakes that one section finds itself, some of them in lists.
 	f("testdata/probes.yaml",
 		`testdata/probes.yaml: receivers::probes::targets::0::module: there is no module "entry": use one of dns, grpc, http, icmp, tcp`,
