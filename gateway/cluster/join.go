@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
@@ -192,6 +193,13 @@ func (j *joiner) choose(configured map[netip.AddrPort]string, whole bool) (ask [
 			tries++
 		}
 		ask, j.next[at] = append(ask, at), now.Add(every)
+	}
+	// Of many members some ask the one that came back, so that it is not asked by all.
+	for _, at := range j.members.returned() {
+		if alive[at] && rand.N(len(alive)) < resyncsAtOne {
+			ask = append(ask, at)
+			delete(alive, at)
+		}
 	}
 	// They hold this one for a member that was lost, until they know that it is: then they must hear of this one again.
 	again := j.members.contested()

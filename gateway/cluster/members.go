@@ -75,6 +75,7 @@ type members struct {
 
 	mu       sync.Mutex
 	known    map[string]*member
+	back     []netip.AddrPort // members that were lost and came back since somebody asked
 	clash    clash
 	watchers map[int]func()
 	watched  int           // watchers there ever were
@@ -216,6 +217,9 @@ func (m *members) NotifyJoin(node *memberlist.Node) {
 		known = &member{Name: node.Name}
 		m.known[node.Name] = known
 	}
+	if known.State == stateLost {
+		m.back = append(m.back, address(node))
+	}
 	if known.State != stateAlive {
 		known.State, known.Since = stateAlive, now
 	}
@@ -275,6 +279,15 @@ func (m *members) clashes() (c clash, lasts bool) {
 	defer m.mu.Unlock()
 	c = m.clash
 	return c, c.name != "" && m.now().Sub(c.last) <= clashIsOver && c.last.Sub(c.first) >= clashAfter
+}
+
+// returned are the members that came back since this was asked last. They missed what was told meanwhile, and so did this one.
+func (m *members) returned() []netip.AddrPort {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	back := m.back
+	m.back = nil
+	return back
 }
 
 // contested tells whether another one had this one's name a moment ago.
