@@ -62,7 +62,7 @@ func (r suffered) stopped() bool {
 
 // machineScene runs the scene "machine": a machine with endpoints of 50 clusters dies, and Envoys stop sending to it.
 func machineScene(ctx context.Context, o options) (err error) {
-	n, done, err := enterNetwork(ctx)
+	n, done, err := enterNetwork(ctx, "machine", "The machines are processes there, probed by tcp and http: neither cables and packets that are lost can be shown, nor pings")
 	if done || err != nil {
 		return err
 	}

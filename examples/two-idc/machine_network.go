@@ -37,15 +37,15 @@ func (n network) ip(host int) string {
 }
 
 // enterNetwork runs this program once more, in a network of its own that the kernel takes away with its processes, whatever ends them. done: that was it, and
-// err is how it ended. Else this process is to go on, in n.
-func enterNetwork(ctx context.Context) (n network, done bool, err error) {
+// err is how it ended. Else this process is to go on, in n, which may be loopback addresses: loss says what a scene can't show there.
+func enterNetwork(ctx context.Context, scene, loss string) (n network, done bool, err error) {
 	if os.Getenv(ownNetwork) != "" {
 		return network{own: true}, false, errors.Join(ip("link set lo up"), ip("link add "+switchName+" type bridge"),
 			ip("addr add "+network{own: true}.ip(1)+"/24 dev "+switchName), ip("link set "+switchName+" up"))
 	}
 	for _, tool := range []string{"ip", "nsenter"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return n, false, lacking(err)
+			return n, false, lacking(scene, loss, err)
 		}
 	}
 	self, err := os.Executable()
@@ -59,7 +59,7 @@ func enterNetwork(ctx context.Context) (n network, done bool, err error) {
 	again.Cancel = func() error { return again.Process.Signal(syscall.SIGTERM) }
 	again.WaitDelay = switchWaits
 	if err := again.Start(); err != nil {
-		return n, false, lacking(err)
+		return n, false, lacking(scene, loss, err)
 	}
 	var failed *exec.ExitError
 	if err = again.Wait(); errors.As(err, &failed) {
@@ -69,12 +69,12 @@ func enterNetwork(ctx context.Context) (n network, done bool, err error) {
 }
 
 // lacking says what the scene can't show on loopback addresses, which is not enough where a network is required.
-func lacking(why error) error {
+func lacking(scene, loss string, why error) error {
 	if strings.Contains(","+os.Getenv("LOCKKEEPER_REQUIRE")+",", ",network,") {
 		return fmt.Errorf("no network namespaces: %w", why)
 	}
-	fmt.Printf("machine: no network namespaces (%v): the machines are processes on loopback addresses, probed by tcp and http. What this can't show: cables and "+
-		"packets that are lost, and pings. Install iproute2 and util-linux, and run it as root or where user namespaces are allowed.\n", why)
+	fmt.Printf("%s: no network namespaces (%v): loopback addresses take their place. %s. Install iproute2 and util-linux, and run it as root or where user namespaces are "+
+		"allowed.\n", scene, why, loss)
 	return nil
 }
 

@@ -146,16 +146,16 @@ func (s *machineStage) fresh(ctx context.Context, p profile) error {
 	}
 	return untilEach(ctx, 100*time.Millisecond, patience, func() error {
 		want := float64(len(s.fleets[0].envoys))
-		if got, err := selfMetric(ctx, "lockkeeper_xds_streams"); err != nil || got != want {
+		if got, err := selfMetric(ctx, "localhost", "lockkeeper_xds_streams"); err != nil || got != want {
 			return errors.Join(err, fmt.Errorf("%v Envoys are connected, expected %v", got, want))
 		}
 		return nil
 	})
 }
 
-// selfMetric is the sum of a metric of the gateway's own.
-func selfMetric(ctx context.Context, name string) (sum float64, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost:8888/metrics", nil)
+// selfMetric is the sum of a metric of a gateway's own.
+func selfMetric(ctx context.Context, host, name string) (sum float64, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+":8888/metrics", nil)
 	if err != nil {
 		return 0, err
 	}
