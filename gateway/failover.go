@@ -2,12 +2,10 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -39,15 +37,18 @@ func newFailoverCommand() *cobra.Command {
 }
 
 func newFailoverListCommand() *cobra.Command {
-	var gateway remote
+	var gateways remotes
 	var format output
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "list [SUBJECT…]",
 		Short: "Show what is served, what is taken out, and why",
 		Long: `Show the weights of the IDCs, what is wrong, holds, and of the subjects those that are not healthy, are out or are held; with --all all
-of them. Arguments are what the names of subjects begin with.`,
+of them. Arguments are what the names of subjects begin with. With several --url it is told first which gateways say something else than most.
+
+Exit codes: 0 shown, 1 there is no gateway, one of several does not answer or says something else, 2 called wrongly.`,
 		Example: `  lockkeeper failover list
+  lockkeeper failover list --url http://berlin.test:7070 --url http://tokyo.test:7070
   lockkeeper failover list --all machine/rack7
   lockkeeper failover list -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,42 +56,34 @@ of them. Arguments are what the names of subjects begin with.`,
 			if err != nil {
 				return err
 			}
-			return failed(listFailover(cmd, &gateway, args, all, asJSON))
+			return failed(listFailover(cmd, &gateways, args, all, asJSON))
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "also subjects that are healthy")
 	format.addFlags(cmd)
-	gateway.addFlags(cmd)
+	gateways.addFlags(cmd)
 	return cmd
 }
 
-func listFailover(cmd *cobra.Command, gateway *remote, prefixes []string, all, asJSON bool) error {
-	query := url.Values{}
+func listFailover(cmd *cobra.Command, gateways *remotes, prefixes []string, all, asJSON bool) error {
+	asked, err := gateways.all()
+	if err != nil {
+		return err
+	}
+	r := reading[failoverState]{path: "/api/v1/failover", query: url.Values{}, facts: (*failoverState).facts}
 	if len(prefixes) == 1 {
-		query.Set("subject", prefixes[0])
+		r.query.Set("subject", prefixes[0])
 	}
-	response, err := gateway.get(cmd.Context(), "/api/v1/failover", query)
-	if err != nil {
-		return err
+	r.write = func(out io.Writer, answers []*failoverState) error {
+		state := answers[0]
+		state.Subjects = slices.DeleteFunc(state.Subjects, func(s failoverSubject) bool {
+			named := len(prefixes) == 0 || slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(s.Subject, p) })
+			return !named || !all && s.Health == "healthy" && !s.Out && s.Held == nil
+		})
+		return state.write(out, time.Now())
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return fmt.Errorf("the gateway went away: %w", err)
-	}
-	if asJSON {
-		_, err := cmd.OutOrStdout().Write(body)
-		return err
-	}
-	var state failoverState
-	if err := json.Unmarshal(body, &state); err != nil {
-		return fmt.Errorf("not the state of a failover: %w", err)
-	}
-	state.Subjects = slices.DeleteFunc(state.Subjects, func(s failoverSubject) bool {
-		asked := len(prefixes) == 0 || slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(s.Subject, p) })
-		return !asked || !all && s.Health == "healthy" && !s.Out && s.Held == nil
-	})
-	return state.write(cmd.OutOrStdout(), time.Now())
+	_, err = r.show(cmd, asked, asJSON)
+	return err
 }
 
 // failoverState is the answer of /api/v1/failover, as far as it is shown.
@@ -112,6 +105,33 @@ type failoverSubject struct {
 	Hold                          time.Time
 }
 
+// facts are what is served and held, and the verdicts. Each gateway counts versions by itself, unless it is in a cluster.
+func (s *failoverState) facts(of *remote) map[fact]string {
+	facts := map[fact]string{}
+	if of.cluster.Name != "" {
+		facts[fact{"is at version", ""}] = fmt.Sprint(s.Serving.Version)
+	}
+	for name, idc := range s.Serving.IDCs {
+		facts[fact{"gives " + name, "nothing"}] = percent(idc.Entry) + " / " + percent(idc.Mesh)
+	}
+	for name, out := range s.Serving.Out {
+		word := "out"
+		if out.Drain {
+			word = "draining"
+		}
+		facts[fact{"has " + name, "in"}] = word
+	}
+	for _, h := range s.Holds {
+		facts[fact{"holds " + h.Subject, "not"}] = holdWord(h)
+	}
+	for i := range s.Subjects {
+		if x := &s.Subjects[i]; x.Health != "unknown" {
+			facts[fact{"calls " + x.Subject, ""}] = x.Health
+		}
+	}
+	return facts
+}
+
 // write writes for people: what is wrong comes first.
 func (s *failoverState) write(out io.Writer, now time.Time) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -125,11 +145,7 @@ func (s *failoverState) write(out io.Writer, now time.Time) error {
 	if len(s.Holds) > 0 {
 		fmt.Fprint(table, "\nHELD\tACTION\tBY\tUNTIL\tWHY\n")
 		for _, h := range s.Holds {
-			action := string(h.Action)
-			if h.Hard {
-				action += " (hard)"
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", printable(h.Subject), action, printable(h.By), until(h.Until, now), printable(cmp.Or(h.Why, "-")))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", printable(h.Subject), holdWord(h), printable(h.By), until(h.Until, now), printable(cmp.Or(h.Why, "-")))
 		}
 	}
 	if len(s.Subjects) > 0 {
@@ -163,6 +179,13 @@ func (s *failoverState) writeIDCs(table io.Writer) {
 	}
 }
 
+func holdWord(h failover.Hold) string {
+	if h.Hard {
+		return string(h.Action) + " (hard)"
+	}
+	return string(h.Action)
+}
+
 // outText tells whether a subject is out and, if it is not though it might be, why.
 func (s *failoverSubject) outText() string {
 	switch {
@@ -192,64 +215,4 @@ func since(t, now time.Time) string {
 
 func until(t, now time.Time) string {
 	return fmt.Sprintf("%s (%s)", t.Local().Format("15:04:05"), t.Sub(now).Round(time.Second))
-}
-
-const longHold = 24 * time.Hour // longer ones are an admin's
-
-// newHoldCommand makes hold, eject and restore, which differ in a word.
-func newHoldCommand(name string, action failover.Action, short string) *cobra.Command {
-	var gateway remote
-	var format output
-	var all bool
-	var lasts time.Duration
-	request := map[string]any{"action": action}
-	var hard bool
-	var why string
-	cmd := &cobra.Command{
-		Use:   name + " SUBJECT --for TIME",
-		Short: short,
-		Long: short + `, until its time is over or it is released (lockkeeper failover release). It needs a token of the console's with the role
-operator; for more than 24h with the role admin.
-
-A hold yields when no other healthy IDC is left; --hard does not. Nothing takes out the last one of a cluster.
-
-Exit codes: 0 done, 1 refused, or there is no gateway, 2 called wrongly.`,
-		Example: "  lockkeeper failover " + name + " machine/web-17 --for 30m --why 'ticket 4711'",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			asJSON, err := format.json()
-			switch {
-			case err != nil:
-				return err
-			case all && len(args) > 0:
-				return errors.New("say SUBJECT or --all, not both")
-			case !all && len(args) != 1:
-				return fmt.Errorf("say which subject: lockkeeper failover %s machine/NAME --for 30m", name)
-			case lasts <= 0:
-				return errors.New("--for: a hold always ends: say when, such as --for 30m")
-			}
-			request["subject"], request["for"], request["hard"], request["why"] = "*", lasts.String(), hard, why
-			if !all {
-				request["subject"] = args[0]
-			}
-			path := "/api/v1/failover/hold"
-			if lasts > longHold {
-				path += "/long"
-			}
-			var done heldAnswer
-			if err := gateway.change(cmd.Context(), http.MethodPost, path, nil, request, &done); err != nil {
-				return failure{err}
-			}
-			return failed(done.write(cmd.OutOrStdout(), cmd.ErrOrStderr(), asJSON))
-		},
-	}
-	if action == failover.Restore {
-		cmd.Flags().BoolVar(&all, "all", false, "all that are out or unhealthy")
-		cmd.Use = name + " SUBJECT | --all --for TIME"
-	}
-	cmd.Flags().DurationVar(&lasts, "for", 0, "how long, such as 30m; required")
-	cmd.Flags().BoolVar(&hard, "hard", false, "do not yield when no other healthy IDC is left")
-	cmd.Flags().StringVar(&why, "why", "", "the reason, for those who find it in the audit")
-	format.addFlags(cmd)
-	gateway.addFlags(cmd)
-	return cmd
 }

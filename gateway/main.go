@@ -69,7 +69,7 @@ Exit codes: 0 done, 1 failed, 2 called wrongly.`,
 	}
 	root.AddCommand(newRunCommand(), newValidateCommand(), newConfigCommand(), newComponentsCommand(), newSnippetCommand(),
 		newExplainCommand(), newTailCommand(), newRecordCommand(), newReplayCommand(), newDoctorCommand(), newPluginCommand(),
-		newProbeCommand(), newFailoverCommand(), newShiftCommand(), newDrillCommand(), newVersionCommand())
+		newProbeCommand(), newClusterCommand(), newFailoverCommand(), newShiftCommand(), newDrillCommand(), newVersionCommand())
 	return root
 }
 

@@ -23,15 +23,31 @@ import (
 type remote struct {
 	url, token string
 	tls        configtls.ClientConfig
+	cluster    clusterState // what it says of its cluster, when it was asked; else nothing
 }
 
 func (g *remote) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&g.url, "url", cmp.Or(os.Getenv("LOCKKEEPER_URL"), "http://localhost:7070"),
-		"`URL` of the gateway's console; LOCKKEEPER_URL sets another default")
+	cmd.Flags().StringVar(&g.url, "url", defaultURLs()[0], "`URL` of the gateway's console; LOCKKEEPER_URL sets another default, of several its first")
+	g.addAccessFlags(cmd)
+}
+
+func (g *remote) addAccessFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&g.token, "token", "", "`TOKEN` of the console's, for what changes something; better set LOCKKEEPER_TOKEN, which no process list shows")
 	cmd.Flags().StringVar(&g.tls.CAFile, "ca-file", "", "`FILE` with the authority that signed the console's certificate; default: the system's")
 	cmd.Flags().StringVar(&g.tls.CertFile, "cert-file", "", "`FILE` with a client certificate to show to the console, instead of a token")
 	cmd.Flags().StringVar(&g.tls.KeyFile, "key-file", "", "`FILE` with the key of --cert-file")
+}
+
+// defaultURLs are the gateways that are asked unless --url names others.
+func defaultURLs() []string {
+	return strings.Split(cmp.Or(os.Getenv("LOCKKEEPER_URL"), "http://localhost:7070"), ",")
+}
+
+// refuses tells whether a gateway has understood what it was asked, and has not done it. With other errors it may have.
+func refuses(err error) bool {
+	var refused refusedError
+	var usage usageError
+	return errors.As(err, &usage) || errors.As(err, &refused) && refused.code < http.StatusInternalServerError
 }
 
 // get asks for a path below the console. Only an answer with status 200 is no error; its body must be closed, and ends with ctx.
@@ -42,6 +58,22 @@ func (g *remote) get(ctx context.Context, path string, query url.Values) (*http.
 // ask is get by any method.
 func (g *remote) ask(ctx context.Context, method, path string, query url.Values) (*http.Response, error) {
 	return g.send(ctx, method, path, query, nil)
+}
+
+// read decodes what get brings. The body is the answer as it came.
+func (g *remote) read(ctx context.Context, path string, query url.Values, answer any) (body []byte, err error) {
+	response, err := g.get(ctx, path, query)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if body, err = io.ReadAll(response.Body); err != nil {
+		return nil, fmt.Errorf("the gateway at %s went away: %w", g.url, err)
+	}
+	if err := json.Unmarshal(body, answer); err != nil {
+		return nil, fmt.Errorf("the answer of %s is not what is asked for: %w", g.url, err)
+	}
+	return body, nil
 }
 
 // change is ask with a body, which is sent as JSON. The answer is decoded into answer.
@@ -96,6 +128,12 @@ func (g *remote) send(ctx context.Context, method, path string, query url.Values
 	return nil, g.refusal(response, path)
 }
 
+// refusedError is another answer than 200.
+type refusedError struct {
+	error
+	code int // of HTTP
+}
+
 // refusal says why an answer is not the one that was asked for.
 func (g *remote) refusal(response *http.Response, path string) error {
 	var refusal struct{ Error, ErrorType string }
@@ -110,7 +148,7 @@ func (g *remote) refusal(response *http.Response, path string) error {
 	case response.StatusCode == http.StatusBadRequest:
 		return usageError{errors.New(reason)}
 	case response.StatusCode != http.StatusNotFound, refusal.Error != "" && refusal.ErrorType == "": // its part knows the path, and not what it names
-		return fmt.Errorf("%s: %s", g.url, reason)
+		return refusedError{fmt.Errorf("%s: %s", g.url, reason), response.StatusCode}
 	}
 	part := "receiver envoy in a pipeline"
 	switch {
@@ -120,8 +158,10 @@ func (g *remote) refusal(response *http.Response, path string) error {
 		part = "extension dns"
 	case strings.HasPrefix(path, "/api/v1/failover"), path == "/api/v1/serving", path == "/api/v1/events":
 		part = "extension failover"
+	case path == clusterPath:
+		part = "extension cluster"
 	}
-	return fmt.Errorf("%s has no %s: is it a gateway's console, and does that gateway have the %s?", g.url, path, part)
+	return refusedError{fmt.Errorf("%s has no %s: is it a gateway's console, and does that gateway have the %s?", g.url, path, part), response.StatusCode}
 }
 
 // lines asks for a path and hands each line of the answer to show, until the answer, the context or show comes to an end; only

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -144,4 +145,64 @@ func shiftAfter(p *failover.Plan, now time.Time) string {
 		return fmt.Sprintf("what %s asks until %s", printable(s.ID), clock(p.Before.Until))
 	}
 	return "base weights"
+}
+
+// facts are the weights that a shift asks for, and how far it is.
+func (s *shiftStatus) facts(of *remote) map[fact]string {
+	facts := map[fact]string{}
+	ahead := 0
+	if s.Active {
+		ahead = len(s.Plan.Steps) - 1 - s.Plan.Stage
+	}
+	facts[fact{"has steps ahead:", ""}] = fmt.Sprint(ahead)
+	if of.cluster.Name != "" && s.Plan != nil { // else each gateway has a name of its own for it
+		facts[fact{"has the plan", ""}] = s.Plan.ID + ", " + string(s.Plan.State)
+	}
+	for _, m := range s.Entry {
+		facts[fact{"asks for " + m.IDC, ""}] = fmt.Sprintf("%.4g %%", m.Asked)
+	}
+	return facts
+}
+
+// together is the status of the first, with what entered at all of them: a request is told to one.
+func together(all []*shiftStatus) *shiftStatus {
+	if len(all) == 1 {
+		return all[0]
+	}
+	sum := *all[0]
+	sum.Entry = slices.Clone(sum.Entry)
+	byIDC, requests := map[string]*failover.Measured{}, uint64(0)
+	for i := range sum.Entry {
+		byIDC[sum.Entry[i].IDC] = &sum.Entry[i]
+		requests += sum.Entry[i].Requests
+	}
+	for _, other := range all[1:] {
+		for _, m := range other.Entry {
+			if s := byIDC[m.IDC]; s != nil {
+				s.Requests, s.Rate, s.Failures = s.Requests+m.Requests, s.Rate+m.Rate, s.Failures+m.Failures
+				s.Callers = addCallers(s.Callers, m.Callers)
+				requests += m.Requests
+			}
+		}
+	}
+	for i := range sum.Entry {
+		if m := &sum.Entry[i]; requests > 0 {
+			share := float64(m.Requests) * 100 / float64(requests)
+			m.Measured = &share
+		}
+	}
+	return &sum
+}
+
+// addCallers are callers with their requests, the busiest first.
+func addCallers(a, b []failover.Caller) (all []failover.Caller) {
+	requests := map[string]uint64{}
+	for _, c := range slices.Concat(a, b) {
+		requests[c.Address] += c.Requests
+	}
+	for _, address := range slices.Sorted(maps.Keys(requests)) {
+		all = append(all, failover.Caller{Address: address, Requests: requests[address]})
+	}
+	slices.SortStableFunc(all, func(a, b failover.Caller) int { return cmp.Compare(b.Requests, a.Requests) })
+	return all
 }

@@ -52,7 +52,7 @@ func (c *shiftConsole) start(t *testing.T) string {
 			plan.By = "ann"
 			plan.Succeed(time.Now(), c.plan)
 			c.plan = plan
-			answer(w, http.StatusOK, shiftChanged{Plan: plan, Saved: false, Problem: "disk full"})
+			answer(w, http.StatusOK, changed{Plan: plan, Saved: false, Problem: "disk full"})
 		}
 	})
 	mux.HandleFunc("DELETE "+shiftPath, func(w http.ResponseWriter, r *http.Request) {
@@ -61,7 +61,7 @@ func (c *shiftConsole) start(t *testing.T) string {
 			answer(w, http.StatusNotFound, map[string]string{"error": "no shift is under way"})
 			return
 		}
-		answer(w, http.StatusOK, shiftChanged{Plan: c.plan, Saved: true})
+		answer(w, http.StatusOK, changed{Plan: c.plan, Saved: true})
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
@@ -133,7 +133,7 @@ func TestShiftApplyStatusAbort(t *testing.T) {
 	expectCall(t, 0, append(apply, "--dry-run"), "40 %  60 %")
 	require.Nil(t, c.plan)
 	c.warnings = []string{"idc/idc1/entry is dead\x1b[2J: it gets nothing"}
-	expectCall(t, 0, append(apply, "--why", "disks"), "40 %  60 %", "WARNING: idc/idc1/entry is dead?[2J: it gets nothing\n", " has begun. ", "WARNING: a restart would forget it: disk full")
+	expectCall(t, 0, append(apply, "--why", "disks"), "40 %  60 %", "WARNING: idc/idc1/entry is dead?[2J: it gets nothing\n", " has begun. ", "warning: disk full: a restart of the gateway would forget it")
 	require.Equal(t, []string{"DELETE ", "POST dry_run=1", "POST dry_run=1", "POST "}, c.asked)
 	first := c.plan.ID
 
