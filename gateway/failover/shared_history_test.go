@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lockkeeper/lockkeeper/xds"
 )
 
 // together is a random life of several gateways in fake time, with a network that delays, reorders, duplicates, loses and parts, and clocks that
@@ -128,7 +130,7 @@ func (w *together) stir() {
 	subject, n := w.subjects[w.random.IntN(len(w.subjects))], w.nodes[w.random.IntN(len(w.nodes))]
 	fail := w.random.IntN(2) == 0
 	now := n.shared.time().at(n.own())
-	what := w.random.IntN(14)
+	what := w.random.IntN(15)
 	w.log = append(w.log, fmt.Sprint(w.now.Sub(start), " ", what, " ", n.name, " ", subject, " ", fail, "\n"))
 	switch what {
 	case 0, 1:
@@ -159,6 +161,11 @@ func (w *together) stir() {
 		}
 	case 7:
 		if !n.down {
+			n.begin()
+		}
+	case 14: // or its disk is lost
+		if !n.down {
+			n.loop, n.last, n.ended, n.seen = nil, xds.Serving{}, map[string]bool{}, map[string]Hold{}
 			n.begin()
 		}
 	case 8: // one site sees what others do not
