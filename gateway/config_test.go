@@ -30,9 +30,12 @@ func TestValidate(t *testing.T) {
 
 	// All that there is.
 	f("testdata/full.yaml")
-	// A gateway that only judges.
+	// The gateways of three sites.
 	t.Setenv("GOSSIP_KEY", "QUFBQUFBQUFBQUFBQUFBQQ==")
-	f("../examples/witness.yaml")
+	t.Chdir("../examples/sites")
+	f("idc1.yaml")
+	f("witness.yaml")
+	t.Chdir("../../gateway")
 	// Two of what there can be one of.
 	f("testdata/two.yaml", "testdata/two.yaml: receivers::envoy/2: there is envoy already, and a gateway has one of these")
 	// Several mistakes that one section finds itself, some of them in lists.

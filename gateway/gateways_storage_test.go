@@ -24,46 +24,57 @@ service:
   extensions: [file_storage, cluster]
   pipelines: {metrics: {exporters: [otlp]}}
 `, freeAddress(t), gossip, a.grpc))).expect(t, "Lockkeeper is ready")
-	query := func(expression string) string {
-		var answer struct {
-			Data struct{ Result []struct{ Value [2]any } }
-		}
-		getJSON(t, "http://"+a.console+"/prometheus/api/v1/query?query="+url.QueryEscape(expression), &answer)
-		if len(answer.Data.Result) == 0 {
-			return ""
-		}
-		return fmt.Sprint(answer.Data.Result[0].Value[1])
-	}
-	until := func(expression, want string) {
-		t.Helper()
-		got := ""
-		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-			if got = query(expression); got == want {
-				return
-			}
-		}
-		t.Errorf("%s is %s, want %s", expression, got, want)
-	}
 	const entries = 5000
 	for n, sink := range []string{a.sink, b.sink} {
-		s, err := newSender(sink, 1) // the same node with the same requests
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.send(entries); err != nil {
-			t.Fatal(err)
-		}
-		_ = s.stream.CloseSend()
-		until(fmt.Sprintf(`sum(istio_requests_total) >= bool %d`, entries*(n+1)), "1")
-		_ = s.conn.Close()
+		sendOnce(t, sink, entries) // the same node with the same requests
+		a.until(t, fmt.Sprintf(`sum(istio_requests_total) >= bool %d`, entries*(n+1)), "1")
 	}
-	each := query(`sum(istio_requests_total{gateway="berlin"})`)
-	until(`sum(istio_requests_total{gateway="tokyo"})`, each)
-	until(`sum(increase(istio_requests_total[10m])) / 2`, each)
-	until(`sum(increase(istio_request_bytes_count[10m])) / 2`, each)
+	each := a.query(t, `sum(istio_requests_total{gateway="berlin"})`)
+	a.until(t, `sum(istio_requests_total{gateway="tokyo"})`, each)
+	a.until(t, `sum(increase(istio_requests_total[10m])) / 2`, each)
+	a.until(t, `sum(increase(istio_request_bytes_count[10m])) / 2`, each)
 	for _, gateway := range []string{"berlin", "tokyo"} {
-		until(fmt.Sprintf(`count(up{job="lockkeeper",gateway=%q})`, gateway), "1")
+		a.until(t, fmt.Sprintf(`count(up{job="lockkeeper",gateway=%q})`, gateway), "1")
 	}
-	until(`count({job="lockkeeper",gateway=""})`, "")
+	a.until(t, `count({job="lockkeeper",gateway=""})`, "")
 	t.Logf("%s requests at each gateway", each)
+}
+
+// sendOnce sends entries over a stream of its own, always as the same node.
+func sendOnce(t *testing.T, sink string, entries int) {
+	t.Helper()
+	s, err := newSender(sink, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.send(entries); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.stream.CloseSend()
+	t.Cleanup(func() { _ = s.conn.Close() })
+}
+
+// query asks the gateway's storage for one number; empty: there is none.
+func (a addresses) query(t *testing.T, expression string) string {
+	t.Helper()
+	var answer struct {
+		Data struct{ Result []struct{ Value [2]any } }
+	}
+	getJSON(t, "http://"+a.console+"/prometheus/api/v1/query?query="+url.QueryEscape(expression), &answer)
+	if len(answer.Data.Result) == 0 {
+		return ""
+	}
+	return fmt.Sprint(answer.Data.Result[0].Value[1])
+}
+
+// until waits for an answer.
+func (a addresses) until(t *testing.T, expression, want string) {
+	t.Helper()
+	got := ""
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if got = a.query(t, expression); got == want {
+			return
+		}
+	}
+	t.Errorf("%s is %s, want %s", expression, got, want)
 }
