@@ -16,11 +16,20 @@ func (j *Judge) Place(endpoints map[string][]string) { j.mesh.machines = endpoin
 
 // judge makes up the opinion of a subject that has probes anew.
 func (j *Judge) judge(s *subject, now time.Time) (changed bool) {
-	vetoed := s.health(now) == Dead && j.mesh.succeeds(s.Subject, s.failedFrom(), now)
+	vetoed := s.health(now) == Dead && j.mesh.succeeds(s.Subject, s.failedFrom(), s.mayVetoUntil(now), now)
 	if vetoed != s.Vetoed {
 		s.Vetoed, changed = vetoed, true
 	}
 	return s.judge(now) || changed
+}
+
+// mayVetoUntil is until when a success must have ended to veto. What comes later than when it is called dead, but for the slot in which that is told, puts
+// nothing back: a frozen machine that goes on answers at once what it held, and must be well for its clean time.
+func (s *subject) mayVetoUntil(now time.Time) time.Time {
+	if s.Health == Dead {
+		return s.Since.Add(graySlot)
+	}
+	return now.Add(futureSlack)
 }
 
 // failedFrom is when the last of its bad probes began to fail, also of those that succeed again: what callers did before that puts nothing back.
@@ -50,11 +59,11 @@ func (g *gray) on(subject string) []string {
 	return []string{subject}
 }
 
-// succeeds tells whether a try of the subject that ended after from, and just now, succeeded.
-func (g *gray) succeeds(subject string, from, now time.Time) bool {
+// succeeds tells whether a try of the subject that ended after from, before until and just now, succeeded.
+func (g *gray) succeeds(subject string, from, until, now time.Time) bool {
 	return slices.ContainsFunc(g.on(subject), func(endpoint string) bool {
 		t := g.endpoints[endpoint]
-		return t != nil && t.succeeded.After(from) && now.Sub(t.succeeded) < grayFresh
+		return t != nil && t.succeeded.After(from) && t.succeeded.Before(until) && now.Sub(t.succeeded) < grayFresh
 	})
 }
 

@@ -92,3 +92,39 @@ func TestCallersOfBeforeDoNotVeto(t *testing.T) {
 		ping(true)
 	})
 }
+
+// A machine that was frozen answers at once what it held. That does not put it back: it has to be well for its clean time. What ended about when it was called
+// dead, and was told later, still vetoes.
+func TestWhatWasHeldDoesNotVeto(t *testing.T) {
+	f := func(goesOn, ended time.Duration, isOut bool) {
+		t.Helper()
+		inBubble(t, func(t *testing.T, directory string) {
+			g := launch(t, acting(directory))
+			defer g.stop()
+			g.Place(nil, map[string][]string{"machine/a": {endpointName(0)}, "machine/b": {endpointName(1)}})
+			g.call(10, [2]uint64{0, 0}, true)
+			g.see(2, "machine/a", "!machine/b")
+			g.glance("machine/a", "!machine/b")
+			synctest.Wait()
+			require.Contains(t, g.serving().Out, "machine/b")
+			dead := time.Now()
+			for ; time.Now().Before(dead.Add(goesOn)); time.Sleep(500 * time.Millisecond) {
+				g.glance("machine/a", "!machine/b")
+			}
+			traffic := &probes.Traffic{Over: time.Second, Requests: 1, Cluster: "web", Callers: map[string]uint64{"x": 1}, Succeeded: dead.Add(ended)}
+			g.Observe([]probes.Evidence{{Subject: endpointName(1), IDC: "idc1", At: time.Now(), Next: 3 * time.Second, Traffic: traffic}})
+			synctest.Wait()
+			for range 10 {
+				g.see(1, "machine/a", "machine/b")
+				_, out := g.serving().Out["machine/b"]
+				require.Equal(t, isOut, out)
+			}
+			g.see(25, "machine/a", "machine/b")
+			require.Empty(t, g.serving().Out)
+		})
+	}
+	f(5*time.Second, 5*time.Second, true)
+	f(2*time.Second, 1500*time.Millisecond, true)
+	f(1500*time.Millisecond, 500*time.Millisecond, false)
+	f(1500*time.Millisecond, -time.Second, false)
+}
