@@ -99,7 +99,7 @@ func (v *view) outAlerts(stories map[string]Diagnosis) (alerts []sdk.Alert) {
 		for _, subject := range subjects[:min(len(subjects), mostTold)] {
 			description += ".\n" + subject + ": " + v.decision.Serving.Out[subject].Why
 			if story, known := stories[subject]; known {
-				description += ".\nIts story: " + story.String()
+				description += ".\nIts story: " + story.lasting(v.at).String()
 			}
 		}
 		alerts = append(alerts, alert(name, "ticket", since, summary, description, "idc", g.idc))

@@ -11,7 +11,10 @@ import (
 	"github.com/lockkeeper/lockkeeper/xds"
 )
 
-const storiesEvery = time.Second // how often what is known of those that are out is brought up to date
+const (
+	storiesEvery = time.Second // how often what is known of those that are out is brought up to date
+	lastAfter    = time.Minute // a request is not called the last one in an alert before
+)
 
 // Diagnosis is the story of one machine or endpoint that is or was out. What is not known is zero.
 type Diagnosis struct {
@@ -38,7 +41,7 @@ func (d Diagnosis) String() string {
 		}
 	}
 	add(d.Lost, "probes fail from %s", d.clock(d.Lost))
-	add(d.Failing, "callers fail from %s (%d of %d tries%s)", d.clock(d.Failing), d.Failures, d.Tries, d.flags())
+	add(d.Failing, "callers fail from %s%s", d.clock(d.Failing), d.failures())
 	add(d.Out, "%s at %s%s", map[bool]string{true: "drained", false: "removed"}[d.Drained], d.clock(d.Out), d.extent())
 	add(d.Last, "last request at %s", d.clock(d.Last))
 	add(d.Answers, "answers from %s", d.clock(d.Answers))
@@ -55,15 +58,29 @@ func (d *Diagnosis) clock(t time.Time) string {
 	return t.Format("15:04:05.0")
 }
 
-func (d *Diagnosis) flags() string {
-	var flags []string
-	for _, flag := range slices.Sorted(maps.Keys(d.Flags)) {
-		flags = append(flags, fmt.Sprintf("%s %d", flag, d.Flags[flag]))
+// failures are those of the callers: in numbers, or where these are left out by their flags alone.
+func (d *Diagnosis) failures() string {
+	flags := slices.Sorted(maps.Keys(d.Flags))
+	if d.Tries == 0 {
+		if len(flags) == 0 {
+			return ""
+		}
+		return " (" + strings.Join(flags, ", ") + ")"
 	}
-	if len(flags) == 0 {
-		return ""
+	text := fmt.Sprintf(" (%d of %d tries", d.Failures, d.Tries)
+	for i, flag := range flags {
+		text += fmt.Sprintf("%s%s %d", map[bool]string{true: ": ", false: ", "}[i == 0], flag, d.Flags[flag])
 	}
-	return ": " + strings.Join(flags, ", ")
+	return text + ")"
+}
+
+// lasting is the story as an alert tells it, which is written down and handed on each time that its words change: without what moves with every request.
+func (d Diagnosis) lasting(now time.Time) Diagnosis {
+	d.Tries, d.Failures = 0, 0
+	if now.Sub(d.Last) < lastAfter {
+		d.Last = time.Time{}
+	}
+	return d
 }
 
 func (d *Diagnosis) extent() string {

@@ -121,6 +121,14 @@ func TestDiagnosisOfMachine(t *testing.T) {
 		description := g.alertOf("MachineEjected").Annotations["description"]
 		require.Contains(t, description, "machine/b: ")
 		require.Contains(t, description, "removed at "+first.Out.UTC().Format("15:04:05.0")+" (51 endpoints of 50 clusters)")
+		require.Contains(t, description, "callers fail from "+first.Failing.UTC().Format("15:04:05.0")+" (UF), ")
+		for range 10 { // who goes on to call it makes no news
+			g.call(1, [2]uint64{0, 100}, false)
+			require.Equal(t, description, g.alertOf("MachineEjected").Annotations["description"])
+		}
+		last1 := time.Now().Add(-time.Second)
+		g.see(60, "machine/a", "!machine/b")
+		require.Contains(t, g.alertOf("MachineEjected").Annotations["description"], "last request at "+last1.UTC().Format("15:04:05.0"))
 		g.stop()
 
 		g = launch(t, acting(directory))

@@ -110,7 +110,11 @@ func (l *ledger) receive(e *entry, own time.Time) {
 	}
 	if !l.clock.saw(e.Clock, own) {
 		l.refused[refusedClock]++
-		l.ahead = ahead{e.Origin, time.Duration(e.Clock - l.clock.own(own).UnixNano()), own}
+		by := time.Duration(e.Clock - l.clock.own(own).UnixNano())
+		if by > l.ahead.by || own.Sub(l.ahead.at) >= insistMemory { // entries are of all ages: the newest tells how far
+			l.ahead.origin, l.ahead.by = e.Origin, by
+		}
+		l.ahead.at = own
 		return
 	}
 	if l.entries[e.Topic][e.Key] == nil && l.count >= mostEntries {

@@ -135,6 +135,16 @@ func TestClocks(t *testing.T) {
 	f(-time.Minute, 0, 0)
 	f(time.Minute+time.Millisecond, 0, 1)
 	f(365*24*time.Hour, 0, 1)
+
+	// how far it is ahead is told by what it wrote last, so that the alarm's words stay
+	fast, slow := aLedger("fast", start.Add(time.Hour)), aLedger("slow", start)
+	for i, age := range []time.Duration{5 * time.Minute, 0, 20 * time.Minute} {
+		at := start.Add(time.Hour - age)
+		fast.writeAt(at.UnixNano(), topicRules, "fast/rules", 0, at.Add(time.Hour), "rules")
+		require.NoError(t, slow.hear(fast.whole(at), start.Add(time.Duration(i)*time.Second)))
+		fast = aLedger("fast", start.Add(time.Hour))
+	}
+	require.Equal(t, ahead{"fast", time.Hour - time.Second, start.Add(2 * time.Second)}, slow.ahead)
 }
 
 // What no gateway can have written is refused by itself, and what stands beside it is taken.
