@@ -33,7 +33,7 @@ func TestAloneItAnswersAllAlike(t *testing.T) {
 
 func TestItAnswersWhatIsServed(t *testing.T) {
 	d := &decider{}
-	d.decide(1, 10_000, 0)
+	d.decide(1000, 10_000, 0)
 	r := start(t, oneZone, d)
 	f := func(want string) {
 		t.Helper()
@@ -43,7 +43,7 @@ func TestItAnswersWhatIsServed(t *testing.T) {
 	}
 	f("127.1.0.1")
 	before := r.counter(t, "lockkeeper_dns_serial")
-	d.decide(2, 0, 10_000)
+	d.decide(2000, 0, 10_000)
 	f("127.2.0.1")
 	require.EqualValues(t, 1, r.counter(t, "lockkeeper_dns_swaps_total"))
 	require.Greater(t, r.counter(t, "lockkeeper_dns_serial"), before)

@@ -23,16 +23,18 @@ func TestSerials(t *testing.T) {
 	f(&first, now(10*time.Second), tick+100)
 	f(&first, now(10*time.Second+100*time.Millisecond), tick+101)
 	// several in one tick, and the next
-	f(&first, now(10*time.Second+110*time.Millisecond), tick+102)
-	f(&first, now(10*time.Second+120*time.Millisecond), tick+103)
+	f(&first, now(10*time.Second+110*time.Millisecond), tick+101)
+	f(&first, now(10*time.Second+199*time.Millisecond), tick+101)
 	f(&first, now(11*time.Second), tick+110)
 	// a version that is no time
-	f(&first, 7, tick+111)
-	// another server of the zone, that began later, comes to the same serial with the same Serving
-	other := serials{loaded: loaded.Add(20 * time.Second)}
-	other.next(0)
-	f(&first, now(time.Hour), tick+36_000)
-	f(&other, now(time.Hour), tick+36_000)
+	f(&first, 7, tick+110)
+	// other servers of the zone come to the same serial with the same Serving: one that began later, and one that saw another in the same moment
+	other, third := serials{loaded: loaded.Add(2 * time.Hour)}, serials{loaded: loaded}
+	third.next(now(time.Hour) - 1)
+	third.next(now(time.Hour) + 1)
+	f(&first, now(time.Hour)+2, tick+36_000)
+	f(&other, now(time.Hour)+2, tick+36_000)
+	f(&third, now(time.Hour)+2, tick+36_000)
 	// a clock before 1970
 	f(&serials{loaded: time.UnixMilli(-5)}, 0, 0)
 }
@@ -43,7 +45,7 @@ func TestSerialsNeverGoBack(t *testing.T) {
 	last := s.next(1)
 	for at := uint64(0); at < 1_000_000*1000*3600*24; at += 1000 * 3600 * 24 * 365 * 6 {
 		next := s.next(at)
-		require.True(t, newer(next, last), "%d after %d", next, last)
+		require.False(t, newer(last, next), "%d after %d", next, last)
 		last = next
 	}
 	require.True(t, newer(0, math.MaxUint32))
