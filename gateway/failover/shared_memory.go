@@ -68,7 +68,8 @@ func (l *ledger) before(mine Decision, rules string, own time.Time) Decision {
 
 // sameServing tells whether two are alike in all that anybody can see but the version.
 func sameServing(a, b xds.Serving) bool {
-	return a.At.Equal(b.At) && a.Degraded == b.Degraded && maps.Equal(a.Out, b.Out) && maps.Equal(a.IDCs, b.IDCs)
+	out := func(a, b xds.Out) bool { return a.Drain == b.Drain && a.Why == b.Why && a.Since.Equal(b.Since) }
+	return a.At.Equal(b.At) && a.Degraded == b.Degraded && maps.EqualFunc(a.Out, b.Out, out) && maps.Equal(a.IDCs, b.IDCs)
 }
 
 // remember tells the others what was decided. Nothing is written of a subject on which there is no verdict: what was decided last stands.
