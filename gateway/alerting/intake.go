@@ -229,6 +229,9 @@ func (i *intake) end(ctx context.Context, source string, over func(*remembered) 
 		if r.Source == source && !r.Resolved && over(r) {
 			a := *r.Alert
 			a.EndsAt, a.UpdatedAt, a.Timeout = now, now, false
+			if a.StartsAt.After(now) { // by the clock of another gateway; what ends before it begins is no alert
+				a.StartsAt = now
+			}
 			ended = append(ended, &a)
 		}
 	}

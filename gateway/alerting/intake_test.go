@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/common/model"
+
+	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
 func firing(name string) *alert.Alert {
@@ -41,6 +43,23 @@ func TestSettle(t *testing.T) {
 	require.Equal(t, "resolved", group.Status)
 	require.Equal(t, "Over", group.GroupLabels["alertname"])
 	require.Empty(t, chat.groups)
+}
+
+// An alert may begin by a clock that is ahead, and end before this one is there: that costs nothing of what is remembered.
+func TestEndsBeforeItBegan(t *testing.T) {
+	chat := serve(t, "notification")
+	g := newGateway(t, quick, map[string]*plugin{"chat": chat})
+	stop := g.start(t)
+	g.post(t, `[{"labels":{"alertname":"Posted"}}]`)
+	chat.next(t)
+	g.part.say(sdk.Alert{Labels: map[string]string{"alertname": "Ahead"}, StartsAt: time.Now().Add(time.Minute)})
+	require.Equal(t, "firing", chat.next(t).Status)
+	g.part.say()
+	require.Equal(t, "resolved", chat.next(t).Status)
+	stop()
+	g.start(t)
+	require.Zero(t, g.log.FilterMessageSnippet("is damaged").Len())
+	require.Contains(t, g.ask(http.MethodGet, "/api/v2/alerts", "").Body.String(), "Posted")
 }
 
 // An end that nobody was told of is told of after a restart.
