@@ -80,7 +80,7 @@ func (r *reading[T]) writeAll(out io.Writer, all []said[page[T]], differences []
 		}
 		return json.NewEncoder(out).Encode(map[string]any{"gateways": list})
 	}
-	if differences == nil {
+	if differences == nil && len(answers) > 1 {
 		fmt.Fprintf(out, "%d gateways agree.\n", len(answers))
 	}
 	for i, s := range all {
