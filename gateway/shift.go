@@ -167,11 +167,11 @@ Exit codes: 0 shown, 1 there is no gateway, one of several does not answer or sa
 				return together(answers).show(out, time.Now())
 			}}
 			for {
-				_, err := r.show(cmd, all, asJSON)
-				if watch && cmd.Context().Err() != nil {
+				shown, err := r.show(cmd, all, asJSON)
+				switch {
+				case watch && cmd.Context().Err() != nil:
 					return nil
-				}
-				if err != nil || !watch {
+				case !watch, shown == nil: // else they disagree, and may not for long
 					return err
 				}
 				select {
