@@ -120,6 +120,7 @@ func (g *gray) judge(now time.Time) {
 
 func (g *gray) judgeOne(t *tried, now time.Time) {
 	health, why := g.health(t, now)
+	t.Tried = t.trial || health == Gray || health == Healthy && t.enough()
 	if health == Gray && t.Health == Gray {
 		return // the first words stay
 	}
@@ -152,6 +153,23 @@ func (g *gray) health(t *tried, now time.Time) (health Health, why string) {
 		return Healthy, ""
 	}
 	return Unknown, silentWhy
+}
+
+// enough tells whether it was tried often enough to be blamed, and did not fail: else it may well be gray. It takes half as many to stay so: what comes and
+// goes is news for other gateways.
+func (t *tried) enough() bool {
+	least := float64(grayTries)
+	if t.Tried {
+		least /= 2
+	}
+	return slices.ContainsFunc(t.pools, func(p *pool) bool {
+		m := p.members[t]
+		if m == nil || len(p.members) < 2 {
+			return false
+		}
+		tries, failures := m.all.sum(p.newest, grayWindow)
+		return tries >= least && failures < grayGap/2*tries
+	})
 }
 
 // next is when judge must be asked again after now, though nothing was observed; zero: not by itself.

@@ -135,7 +135,7 @@ func (v *voices) hear(l *ledger, own time.Time, alive map[string]string) []Opini
 		o := *e.value.(*Opinion)
 		member, _ := e.member()
 		if _, answers := alive[member]; !answers {
-			o = Opinion{Subject: o.Subject, IDC: o.IDC, Site: o.Site, Since: o.Since, Why: member + " does not answer"}
+			o = Opinion{Subject: o.Subject, IDC: o.IDC, Site: o.Site, Since: o.Since, Tried: o.Tried, Why: member + " does not answer"}
 		}
 		voicesOf = append(voicesOf, voice{o, member})
 	}
@@ -157,7 +157,12 @@ func (v *voices) hear(l *ledger, own time.Time, alive map[string]string) []Opini
 // oneVoice is what a site holds whose members differ: who knows something counts more than who does not, who finds it healthy more than who
 // does not, and dead is worse than gray.
 func oneVoice(a, b Opinion) Opinion {
-	worth := func(o Opinion) int { return map[Health]int{Unknown: 0, Gray: 1, Dead: 2, Healthy: 3}[o.Health] }
+	worth := func(o Opinion) int {
+		if o.Health == Healthy && !o.Tried && (a.Health == Gray || b.Health == Gray) {
+			return 0
+		}
+		return map[Health]int{Unknown: 0, Gray: 1, Dead: 2, Healthy: 3}[o.Health]
+	}
 	one, other := a, b
 	if worth(b) > worth(a) {
 		one, other = b, a

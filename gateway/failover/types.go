@@ -30,6 +30,7 @@ type Opinion struct {
 	Hold    time.Time `json:"hold,omitzero"`     // of a dead one: it does not become healthy before
 	Answers bool      `json:"answers,omitempty"` // of a dead one: it answers again, though not for long enough. It is not newly taken out then
 	Callers int       `json:"callers,omitempty"` // of a dead one: how many of those who called it agree, without one success among them
+	Tried   bool      `json:"tried,omitempty"`   // of an endpoint: those who call it are enough to tell whether it is gray. Who is not says nothing against who is
 	Vetoed  bool      `json:"vetoed,omitempty"`  // of a healthy one: its probes call it dead, and those who call it still succeed
 }
 

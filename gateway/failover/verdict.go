@@ -78,7 +78,12 @@ func (d *decider) judge(made *item, opinions []Opinion, silent map[string]bool) 
 			}
 		}
 	}
-	need := d.quorum(made.kind, len(opinions))
+	watch := len(opinions)
+	if tried := count(opinions, func(o *Opinion) bool { return o.Tried }); tried > 0 && dead == 0 {
+		watch = tried
+		good = slices.DeleteFunc(good, func(o *Opinion) bool { return !o.Tried })
+	}
+	need := d.quorum(made.kind, watch)
 	switch {
 	case len(bad) >= need && !d.alone(bad, made.IDC):
 		made.Health = Gray
@@ -100,6 +105,15 @@ func (d *decider) judge(made *item, opinions []Opinion, silent map[string]bool) 
 	if len(bad) > 0 && len(good) > 0 {
 		d.disagree(made, bad, good)
 	}
+}
+
+func count(opinions []Opinion, which func(*Opinion) bool) (n int) {
+	for i := range opinions {
+		if which(&opinions[i]) {
+			n++
+		}
+	}
+	return n
 }
 
 // disagree raises the alarm when sites have been of another mind for some time.
