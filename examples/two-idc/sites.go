@@ -11,10 +11,9 @@ import (
 )
 
 const (
-	sitesClean  = 5 * time.Second // of an IDC, as in sites/lockkeeper.yaml
-	agreeSoon   = time.Second
-	watchFor    = 10 * time.Second
-	silentAfter = 15 * time.Second // a site of which nobody answers is told of then
+	sitesClean = 5 * time.Second // of an IDC, as in sites/lockkeeper.yaml
+	agreeSoon  = time.Second
+	watchFor   = 10 * time.Second
 )
 
 // sitesScene runs the scene "sites": three gateways decide together, and links between them are cut, and gateways die.
@@ -52,11 +51,11 @@ func sitesScene(ctx context.Context, o options) (err error) {
 	return s.verdict()
 }
 
-// steady claims that nothing changed what DNS servers answer in a span of time.
+// steady claims that DNS servers went on answering both entries, and that nobody made a new decision.
 func (s *sitesStage) steady(from, to time.Time, all ...place) {
 	for _, p := range all {
-		serials, addresses := s.followers[p.name].serials(from, to)
-		s.claim(len(serials) == 1 && len(addresses) == 2, "no flip: in %.0f s of questions the DNS server of %s answers both entries, by one serial (%v, %v)", to.Sub(from).Seconds(), p.idc, addresses, serials)
+		serials, addresses := s.followers[p.name].answered(from, to)
+		s.claim(len(serials) == 1 && len(addresses) == 2, "no flip: for %.0f s the DNS server of %s answers both entries, by one serial (%v)", to.Sub(from).Seconds(), p.idc, serials)
 	}
 }
 
@@ -65,6 +64,16 @@ func (s *sitesStage) together(what string, from, to time.Time) {
 	berlin, tokyo, _ := places()
 	apart := longestApart(s.followers[berlin.name].between(from, to), s.followers[tokyo.name].between(from, to))
 	s.claim(apart <= agreeSoon, "%s: the serials of both DNS servers differed for %.2f s at most", what, apart.Seconds())
+}
+
+// unmoved claims that DNS servers went on answering both entries, and had the same serial but for a second: a gateway that starts again numbers what is
+// served anew.
+func (s *sitesStage) unmoved(what string, from, to time.Time, all ...place) {
+	for _, p := range all {
+		_, addresses := s.followers[p.name].answered(from, to)
+		s.claim(len(addresses) == 2, "%s: the DNS server of %s answers both entries", what, p.idc)
+	}
+	s.together(what, from, to)
 }
 
 // cutPrivate: an observer inside an IDC never judges the other alone.
@@ -203,7 +212,8 @@ func (s *sitesStage) witnessDies(ctx context.Context) error {
 	if err := s.even(ctx); err != nil {
 		return err
 	}
-	s.steady(back, time.Now(), berlin, tokyo)
+	rest(ctx, time.Second)
+	s.unmoved("the witness is back", back, time.Now(), berlin, tokyo)
 	return nil
 }
 

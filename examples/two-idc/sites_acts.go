@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"net/url"
 	"syscall"
 	"time"
 )
@@ -12,6 +12,8 @@ import (
 const (
 	heldMachine = "machine/a" // taken out by hand
 	deadMachine = "machine/c"
+
+	restarts = 2 * time.Second // what a gateway may take until it answers, and hears the others
 )
 
 // part: a site that was away brings nothing old with it.
@@ -208,7 +210,7 @@ func (s *sitesStage) killed(ctx context.Context) error {
 
 func (s *sitesStage) kill(ctx context.Context, victim, other place) error {
 	rest(ctx, 2*time.Second)
-	pushes, err := selfMetric(ctx, s.network.at(deskNet, other), "lockkeeper_xds_pushes_total")
+	taken, err := s.taken(ctx)
 	if err != nil {
 		return err
 	}
@@ -218,6 +220,10 @@ func (s *sitesStage) kill(ctx context.Context, victim, other place) error {
 	}
 	from := time.Now()
 	if err := s.processes.end(victim.gateway(), syscall.SIGKILL); err != nil {
+		return err
+	}
+	pushes, err := selfMetric(ctx, s.network.at(deskNet, other), "lockkeeper_xds_pushes_total")
+	if err != nil {
 		return err
 	}
 	if err := untilEach(ctx, sampleEach, patience, func() error {
@@ -232,22 +238,48 @@ func (s *sitesStage) kill(ctx context.Context, victim, other place) error {
 	s.say("     the gateway of %s is killed; its Envoy is connected to that of %s after %.1f s", victim.idc, other.idc, time.Since(from).Seconds())
 	rest(ctx, 5*time.Second)
 	again := time.Now()
+	s.steady(from, again, other)
 	if err := errors.Join(s.processes.again(victim.gateway()), await(ctx, victim.gateway(), s.console(victim)+"/-/ready", 30*time.Second), s.even(ctx, heldMachine)); err != nil {
 		return err
 	}
 	rest(ctx, 2*time.Second)
-	s.steady(from, time.Now(), other)
-	serials, _ := s.followers[victim.name].serials(again, time.Now())
-	was, _ := s.followers[victim.name].serials(from.Add(-time.Second), from)
-	s.claim(len(was) == 1 && slices.Equal(serials, was), "started again, that of %s answers by the serial it had: %v, %v", victim.idc, was, serials)
-	after, err := s.serving(ctx, victim)
+	_, addresses := s.followers[victim.name].answered(again, time.Now())
+	s.claim(len(addresses) == 2, "started again, that of %s answers both entries", victim.idc)
+	for _, p := range allPlaces() {
+		after, err := s.serving(ctx, p)
+		if err != nil {
+			return err
+		}
+		s.claim(after.String() == before.String(), "%s serves what was served before: %s", p.gateway(), after)
+	}
+	s.together("since it answers", again.Add(restarts), time.Now())
+	now, err := selfMetric(ctx, s.network.at(deskNet, other), "lockkeeper_xds_pushes_total")
 	if err != nil {
 		return err
 	}
-	s.claim(after.Version == before.Version && after.String() == before.String(), "and serves the same by the same version: %s", after)
-	now, err := selfMetric(ctx, s.network.at(deskNet, other), "lockkeeper_xds_pushes_total")
-	s.claim(now == pushes, "the Envoy that moved was sent nothing: %v responses more", now-pushes)
+	after, err := s.taken(ctx)
+	s.claim(err == nil && taken == after, "the Envoy that moved was sent nothing that it has: its questions took %v answers without content, and it took up %v changes of clusters and endpoints", now-pushes, after-taken)
 	return err
+}
+
+// taken is how many clusters and lists of endpoints the Envoy has taken up.
+func (s *sitesStage) taken(ctx context.Context) (n int, err error) {
+	berlin, _, _ := places()
+	var stats struct {
+		Stats []struct {
+			Name  string
+			Value int
+		}
+	}
+	filter := `^(cluster_manager\.cluster_(added|modified|removed)|cluster\.app\.update_success)$`
+	err = readJSON(ctx, fmt.Sprintf("http://%s:%d/stats?format=json&filter=%s", s.network.at(deskNet, berlin), adminPort, url.QueryEscape(filter)), &stats)
+	for _, stat := range stats.Stats {
+		n += stat.Value
+	}
+	if err == nil && n < 2 {
+		err = fmt.Errorf("the Envoy has taken up %d clusters and lists of endpoints: %v", n, stats.Stats)
+	}
+	return n, err
 }
 
 func (s *sitesStage) streams(ctx context.Context, p place) (float64, error) {

@@ -165,6 +165,7 @@ func (s *sitesStage) startClient() error {
 	cluster := bootstrap["static_resources"].(object)["clusters"].(list)[0].(object)
 	group := cluster["load_assignment"].(object)["endpoints"].(list)[0].(object)
 	group["lb_endpoints"] = append(group["lb_endpoints"].(list), endpoint(s.network.at(gossipNet, tokyo), xdsPort))
+	bootstrap["admin"] = object{"address": socket(s.network.at(deskNet, berlin), adminPort)}
 	if text, err = yaml.Marshal(bootstrap); err != nil {
 		return err
 	}

@@ -87,8 +87,8 @@ func (f *follower) last(ip netip.Addr, from time.Time) (at time.Time) {
 	return at
 }
 
-// serials are those in a span of time, ascending, and addresses all that were answered in it.
-func (f *follower) serials(from, to time.Time) (serials []uint32, addresses []netip.Addr) {
+// answered are the serials and the addresses of a span of time, ascending.
+func (f *follower) answered(from, to time.Time) (serials []uint32, addresses []netip.Addr) {
 	ips, numbers := map[netip.Addr]bool{}, map[uint32]bool{}
 	for _, s := range f.between(from, to) {
 		ips[s.ip], numbers[s.serial] = true, true
