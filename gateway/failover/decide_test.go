@@ -78,3 +78,34 @@ func TestModeChangesOverARestart(t *testing.T) {
 	require.Equal(t, map[string]uint32{"idc1": 10_000, "idc2": 0}, entries(acted))
 	require.Contains(t, acted.Serving.Out, idle)
 }
+
+// A decision of others comes before the opinions that it is made of: it counts until they are here, or for a moment.
+func TestDecisionsOvertakeOpinions(t *testing.T) {
+	rules := twoIDCs(true)
+	rules.Sites = threeSites()
+	died := start.Add(time.Minute)
+	opinion := func(site string, health Health, since time.Time) Opinion {
+		return Opinion{Subject: "idc/idc1/entry", IDC: "idc1", Site: site, Health: health, Since: since}
+	}
+	f := func(want uint32, after time.Duration, agreed Verdict, opinions ...Opinion) {
+		t.Helper()
+		for _, site := range []string{"berlin", "tokyo", "outside"} {
+			opinions = append(opinions, Opinion{Subject: "idc/idc2/entry", IDC: "idc2", Site: site, Health: Healthy, Since: start})
+		}
+		d := rules.Decide(Input{Now: died.Add(after), Opinions: opinions, Agreed: map[string]Verdict{"idc/idc1/entry": agreed}})
+		require.Equal(t, want, entries(d)["idc1"])
+		require.Empty(t, d.Falls["idc/idc1/entry"])
+		if after < hearsay {
+			require.Equal(t, died.Add(hearsay), d.Next)
+		}
+	}
+	b, o := opinion("berlin", Healthy, start), opinion("outside", Healthy, start)
+	dead := Verdict{IDC: "idc1", Health: Dead, Since: died, Down: true, Out: true}
+	// two see it dead, and one of them is not heard of yet: it stays out
+	f(0, 50*time.Millisecond, dead, b, o, opinion("tokyo", Dead, died))
+	// they never say so: what is known here counts
+	f(1250, hearsay, dead, b, o, opinion("tokyo", Dead, died))
+	// it has been put back, and who sees it well is not heard of yet: it stays in
+	well := Verdict{IDC: "idc1", Health: Healthy, Since: died}
+	f(5000, 50*time.Millisecond, well, b, opinion("outside", Dead, start), opinion("tokyo", Dead, start))
+}

@@ -93,6 +93,7 @@ const (
 	provisionalTime = 5 * time.Minute // what was taken out before a restart is put back when nothing confirms it
 	quorumPatience  = 10 * time.Second
 
+	hearsay          = 3 * time.Second // in which what made others decide has come, too
 	disagreePatience = 2 * time.Minute // sites may differ for so long: thresholds make them
 	forgetAfter      = time.Hour       // a subject that is silent for so long is forgotten
 )

@@ -199,6 +199,8 @@ func (d *decider) since(made *item) {
 	switch {
 	case known && made.Health != Unknown && made.Health == agreed.Health:
 		made.Since, made.Why = agreed.Since, agreed.Why
+	case known && made.Health != Unknown && agreed.Health != Unknown && d.lags(made.Since, agreed.Since):
+		made.Health, made.Since, made.Why, made.failing = agreed.Health, agreed.Since, agreed.Why, false
 	case known && made.Health != Unknown:
 		if agreed.Since.After(made.Since) && !agreed.Since.After(d.in.Now) { // others have known better since
 			made.Since = agreed.Since
@@ -209,6 +211,17 @@ func (d *decider) since(made *item) {
 			made.Why = made.was.Why
 		}
 	}
+}
+
+// lags tells whether others have decided so short a time ago that what made them has not come here yet, and what is known here is older: a decision
+// goes another way than the opinions that it is made of.
+func (d *decider) lags(mine, agreed time.Time) bool {
+	after := agreed.Add(hearsay)
+	if !mine.Before(agreed) || !d.in.Now.Before(after) || agreed.After(d.in.Now) {
+		return false
+	}
+	d.wake(after)
+	return true
 }
 
 func whys(opinions []*Opinion) string {
