@@ -43,10 +43,16 @@ type server struct {
 	watcher watcher // nil: nobody decides what is served
 	unwatch func()
 
+	patience time.Duration // with who decides, once all has started
+	late     *time.Timer
+
 	mu      sync.Mutex // of what follows, and of changes of table
 	serials serials
 	now     status
 }
+
+// decisionPatience is longer than a gateway waits for what others know.
+const decisionPatience = 10 * time.Second
 
 // status is what became of the last Serving.
 type status struct {
@@ -65,7 +71,7 @@ func (s *server) status() status {
 func newServer(cfg *Config, set component.TelemetrySettings) *server {
 	s := &server{
 		cfg: cfg, set: set, zones: cfg.zones(), compile: compile,
-		limiter: newLimiter(cfg.RateLimit), panics: &panics{log: set.Logger}, serials: serials{loaded: time.Now()},
+		limiter: newLimiter(cfg.RateLimit), panics: &panics{log: set.Logger}, serials: serials{loaded: time.Now()}, patience: decisionPatience,
 	}
 	s.tcp = newTCPServer(&s.table, s.panics)
 	s.begin = sync.OnceFunc(s.serve)
@@ -157,13 +163,13 @@ func (s *server) compileSafely(serving *xds.Serving, serial uint32) (made *table
 }
 
 // Ready implements extensioncapabilities.PipelineWatcher: now everything has started. Who decides what is served may have begun after this and is asked
-// once more. If it does not say even now it is not waited for: an answer is better than none.
+// once more. One among other gateways hears them first. If it does not say within a while it is not waited for: an answer is better than none.
 func (s *server) Ready() error {
 	if s.table.Load() == nil && s.watcher != nil {
 		s.unwatch()
 		s.unwatch = s.watcher.WatchServing(s.apply)
+		s.late = time.AfterFunc(s.patience, func() { s.swap(nil) })
 	}
-	s.swap(nil)
 	return nil
 }
 
@@ -174,6 +180,9 @@ func (*server) NotReady() error { return nil }
 func (s *server) Shutdown(context.Context) error {
 	if s.unwatch != nil {
 		s.unwatch()
+	}
+	if s.late != nil {
+		s.late.Stop()
 	}
 	var err error
 	if s.observed != nil {
