@@ -53,6 +53,16 @@ type sighting struct {
 	began   time.Time // the newest try
 }
 
+// see looks at a machine or an endpoint by the clock that gateways share, as decisions are made by it.
+func (l *loop) see(name string, since time.Time) sighting {
+	c := l.shared.time()
+	seen := l.judge.see(name, c.ownAt(since))
+	for _, at := range []*time.Time{&seen.lost, &seen.answers, &seen.trouble.from, &seen.trouble.last, &seen.began} {
+		*at = c.at(*at)
+	}
+	return seen
+}
+
 // see looks at a machine or an endpoint. What its callers told before since is left out.
 func (j *Judge) see(name string, since time.Time) (seen sighting) {
 	if s := j.subjects[name]; s != nil {

@@ -151,6 +151,29 @@ func TestDiagnosisOfMachine(t *testing.T) {
 	})
 }
 
+// A gateway whose clock is behind tells all of a story by the clock that gateways share.
+func TestDiagnosisBySharedClock(t *testing.T) {
+	inBubble(t, func(t *testing.T, directory string) {
+		cfg := acting(directory)
+		cfg.Sites = threeSites()
+		g := launchAmong(t, cfg, (&network{}).join("b1", "berlin"))
+		defer g.stop()
+		g.shared.ledger.clock.offset.Store(int64(40 * time.Second))
+		g.Place(nil, map[string][]string{"machine/a": {endpointName(0)}, "machine/b": {endpointName(1)}})
+		g.call(10, [2]uint64{0, 0}, true)
+		g.call(3, [2]uint64{0, 100}, false)
+		g.see(10, "machine/a", "!machine/b")
+		g.see(40, "machine/a", "machine/b")
+		story := g.diagnoses(t, "machine/b")[1].Diagnosis
+		t.Log(story)
+		require.Positive(t, story.Failures)
+		require.Less(t, story.Out.Sub(story.Lost), 5*time.Second)
+		require.Less(t, story.Out.Sub(story.Failing), 5*time.Second)
+		require.Less(t, story.Last.Sub(story.Out).Abs(), 5*time.Second)
+		require.True(t, story.Answers.After(story.Out) && story.Answers.Before(story.Back))
+	})
+}
+
 // diagnoses are the stories in the audit.
 func (g *gateway) diagnoses(t *testing.T, subject string) (list []Event) {
 	t.Helper()

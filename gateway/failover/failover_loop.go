@@ -195,7 +195,7 @@ func (l *loop) decide(own time.Time) {
 	if before.Serving.Version > 0 { // else it begins
 		l.note(Changes(before, after))
 	}
-	l.note(l.stories.tell(before, after, l.judge.see, func(subjects []string) map[string][2]int { return l.judge.count(subjects, l.clusters()) }))
+	l.note(l.stories.tell(before, after, l.see, func(subjects []string) map[string][2]int { return l.judge.count(subjects, l.clusters()) }))
 	l.events.add(l.happened)
 	served := after.Serving.Version != before.Serving.Version
 	if l.shared.unsaved() || l.dirty || served || len(l.happened) > 0 {

@@ -27,6 +27,14 @@ func (c *clock) at(own time.Time) time.Time {
 // own is a moment by the wall clock as it was at the start and has gone on since.
 func (c *clock) own(t time.Time) time.Time { return c.began.Round(0).Add(t.Sub(c.began)).UTC() }
 
+// ownAt is the moment of this gateway's at which the shared time is t.
+func (c *clock) ownAt(t time.Time) time.Time {
+	if c == nil {
+		return t
+	}
+	return t.Add(-time.Duration(c.offset.Load()))
+}
+
 // saw learns of another's time. false: it is too far ahead, and nothing was learned.
 func (c *clock) saw(stamp int64, own time.Time) bool {
 	ahead := stamp - c.own(own).UnixNano()
