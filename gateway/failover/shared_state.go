@@ -47,7 +47,7 @@ func (s *sharing) resume(l *loop, past *state, own time.Time) {
 			s.ledger.receive(e, own)
 		}
 	}
-	if len(past.Shared) == 0 {
+	if len(past.Shared) == 0 || s.ledger.refused[refusedClock] > 0 { // the wall clock was set back meanwhile: as if it had been alone
 		s.adopt(past, own)
 	}
 	clear(s.ledger.news) // all are told of it when they meet
