@@ -20,6 +20,7 @@ type demo struct {
 	identity  identity
 	processes *processes
 	callers   []*caller
+	claims    []claim
 }
 
 // A setting is what a demo runs with.

@@ -230,16 +230,6 @@ func (s *machineStage) check(p profile, f fault, rows []*suffered) {
 	}
 }
 
-// claim says whether something is so; what is not makes the scene fail.
-func (s *machineStage) claim(ok bool, format string, args ...any) {
-	word := "ok"
-	if !ok {
-		word = "FAIL"
-		s.failures++
-	}
-	s.say("%-4s "+format, append([]any{word}, args...)...)
-}
-
 func each(all []float64) string {
 	var text []string
 	for _, v := range all {
@@ -271,11 +261,7 @@ func (s *machineStage) verdict() error {
 		return err
 	}
 	fmt.Println()
-	if s.failures > 0 {
-		return fmt.Errorf("%d claims do not hold", s.failures)
-	}
-	s.say("ok")
-	return nil
+	return s.held()
 }
 
 func middle(all []float64) float64 {

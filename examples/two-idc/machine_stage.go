@@ -25,12 +25,11 @@ const (
 type machineStage struct {
 	*demo
 	options
-	network  network
-	fleets   []*fleet
-	found    []*suffered
-	failures int
-	cancel   context.CancelFunc
-	wait     sync.WaitGroup
+	network network
+	fleets  []*fleet
+	found   []*suffered
+	cancel  context.CancelFunc
+	wait    sync.WaitGroup
 }
 
 // open starts the machines, a gateway, the Envoys and their load. Close the stage even after an error.

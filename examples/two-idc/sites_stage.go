@@ -33,8 +33,6 @@ type sitesStage struct {
 	options
 	network   network
 	followers map[string]*follower // by the IDC's place
-	failures  int
-	claims    []claimed
 	cancel    context.CancelFunc
 	wait      sync.WaitGroup
 }

@@ -139,20 +139,3 @@ func (s *sitesStage) alarmed(ctx context.Context, p place, name, site string) (b
 	}
 	return false, err
 }
-
-// A claimed is one thing that is shown.
-type claimed struct {
-	OK   bool   `json:"ok"`
-	What string `json:"what"`
-}
-
-// claim says whether something is so; what is not makes the scene fail.
-func (s *sitesStage) claim(ok bool, format string, args ...any) {
-	word, what := "ok", fmt.Sprintf(format, args...)
-	if !ok {
-		word = "FAIL"
-		s.failures++
-	}
-	s.claims = append(s.claims, claimed{ok, what})
-	s.say("%-4s %s", word, what)
-}
