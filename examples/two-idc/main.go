@@ -79,7 +79,7 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.scene, "scene", "", "another `scene`, exit 0 or 1: alert (flags make the rules' alerts fire, until they are over), outage (the storage is away), idc (a data centre dies, and DNS answers the other), machine (a machine dies, and Envoys stop using it) or sites (three gateways decide together, and links and gateways die)")
 	flags.IntVar(&o.runs, "runs", 5, "how `often` each fault happens in the scene machine, by each profile")
 	flags.BoolVar(&o.short, "short", false, "of the scene machine one fault, once, by the profile fast; 15 seconds")
-	flags.DurationVar(&o.partition, "partition", 30*time.Second, "how long a site is parted from the others in the scene sites; 10m is what was asked for")
+	flags.DurationVar(&o.partition, "partition", 30*time.Second, "how long a site is parted from the others in the scene sites")
 	flags.StringVar(&o.rules, "rules", "deploy/rules", "`directory` of the rules for these")
 	flags.StringVar((*string)(&o.identity), "identity", string(tagged), "who says who is at both ends: tagged (custom tags, filter state) or istio (peer Structs only)")
 	flags.Usage = func() {
