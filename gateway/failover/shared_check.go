@@ -12,7 +12,7 @@ import (
 
 // Bounds of what is taken from others.
 const (
-	mostKey     = 1000                // bytes
+	mostKey     = 2048                // bytes: xds takes names of 1024
 	mostEntry   = 4 << 20             // bytes of an entry
 	mostEntries = 300_000             // of all gateways
 	mostLasts   = 70 * 24 * time.Hour // how long anything may hold
