@@ -7,10 +7,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // socketsPattern is short because the path of a socket may have 104 bytes.
 const socketsPattern = "lkplugins-*"
+
+// leftoverAge is how old a directory without a lock must be: much more than it takes to lock a new one.
+const leftoverAge = 10 * time.Second
 
 // sockets is the directory in which plugins have their sockets. It is locked while the gateway lives: one without
 // a lock is what a gateway that was killed has left behind.
@@ -34,10 +38,8 @@ func (s *sockets) directory() (string, error) {
 		sweep(path)
 	}
 	var err error
-	for range 3 { // another gateway may take for a leftover what is not locked yet
-		if s.lock, err = makeLocked(); err == nil {
-			return s.lock.Name(), nil
-		}
+	if s.lock, err = makeLocked(); err == nil {
+		return s.lock.Name(), nil
 	}
 	return "", fmt.Errorf("directory for the sockets of plugins: %w: set TMPDIR to a directory that can be written", err)
 }
@@ -79,13 +81,16 @@ func leftovers() []string {
 	return paths
 }
 
-// sweep removes a directory whose gateway is gone, as far as go-plugin has filled it.
+// sweep removes a directory whose gateway is gone, as far as go-plugin has filled it. A young one may only not be locked yet.
 func sweep(path string) {
 	directory, err := os.Open(path)
 	if err != nil {
 		return
 	}
 	defer directory.Close()
+	if made, err := directory.Stat(); err != nil || time.Since(made.ModTime()) < leftoverAge {
+		return
+	}
 	if lock(directory) != nil {
 		return
 	}

@@ -4,8 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -19,6 +21,8 @@ func TestSockets(t *testing.T) {
 	mkdir := func(names ...string) {
 		for _, name := range names {
 			require.NoError(t, os.MkdirAll(filepath.Join(temporary, name), 0o700))
+			old := time.Now().Add(-leftoverAge)
+			require.NoError(t, os.Chtimes(filepath.Join(temporary, strings.Split(name, "/")[0]), old, old))
 		}
 	}
 	there := func() (names []string) {
@@ -29,11 +33,12 @@ func TestSockets(t *testing.T) {
 		}
 		return names
 	}
+	require.NoError(t, os.Mkdir(filepath.Join(temporary, "lkplugins-young"), 0o700))
 	mkdir("lkplugins-1/plugin-dir1", "lkplugins-2", "lkplugins-3/of-somebody-else", "other")
 	var one, two sockets
 	first, err := one.directory()
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{"lkplugins-3", "other", filepath.Base(first)}, there(), "what a killed gateway left is gone")
+	require.ElementsMatch(t, []string{"lkplugins-3", "lkplugins-young", "other", filepath.Base(first)}, there(), "what a killed gateway left is gone")
 	again, err := one.directory()
 	require.NoError(t, err)
 	require.Equal(t, first, again)
@@ -53,7 +58,7 @@ func TestSockets(t *testing.T) {
 	one.close()
 	one.close()
 	two.close()
-	require.ElementsMatch(t, []string{"lkplugins-3", "other"}, there())
+	require.ElementsMatch(t, []string{"lkplugins-3", "lkplugins-young", "other"}, there())
 
 	t.Setenv("TMPDIR", filepath.Join(temporary, "none"))
 	_, err = one.directory()
