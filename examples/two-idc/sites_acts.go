@@ -258,7 +258,7 @@ func (s *sitesStage) kill(ctx context.Context, victim, other place) error {
 		return err
 	}
 	after, err := s.taken(ctx)
-	s.claim(err == nil && taken == after, "the Envoy that moved was sent nothing that it has: its questions took %v answers without content, and it took up %v changes of clusters and endpoints", now-pushes, after-taken)
+	s.claim(err == nil && taken == after, "the Envoy that moved took up no cluster and no list of endpoints anew (%d; it was sent %v responses to its first requests)", after-taken, now-pushes)
 	return err
 }
 
