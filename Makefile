@@ -62,12 +62,13 @@ bench: build ## benchmarks; that of DNS beside others' wants coredns, gdnsd and 
 
 .PHONY: e2e
 e2e: build envoy python amtool promtool prometheus grpcjs ## the tests with real Envoys, plugins and resolvers, none skipped, and all scenes of the demo
-	LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd,grpcjs go test -count=1 ./gateway/... ./xds/... ./plugins/... ./examples/...
+	LOCKKEEPER_TEST_KILLS=50 LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd,grpcjs go test -count=1 ./gateway/... ./xds/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene alert'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene outage'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene idc'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene machine'
+	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene sites'
 
 .PHONY: generate
 generate: $(venv)/bin/python-grpc-tools-protoc ## Go and Python code of the protos in sdk/proto
