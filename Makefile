@@ -40,7 +40,7 @@ test: build ## all tests; those that need an Envoy, modules of Python, amtool, p
 	@$(MAKE) --no-print-directory python || echo 'no modules for Python: the tests that need it are skipped'
 	@$(MAKE) --no-print-directory --keep-going amtool promtool prometheus || echo 'no amtool, promtool or Prometheus: the tests that need it are skipped'
 	@$(MAKE) --no-print-directory grpcjs || echo 'no modules for Node: the test that needs them is skipped'
-	go test ./...
+	go test -timeout 40m ./...
 	cd sdk && go test ./...
 
 .PHONY: lint
@@ -62,7 +62,7 @@ bench: build ## benchmarks; that of DNS beside others' wants coredns, gdnsd and 
 
 .PHONY: e2e
 e2e: build envoy python amtool promtool prometheus grpcjs ## the tests with real Envoys, plugins and resolvers, none skipped, and all scenes of the demo
-	LOCKKEEPER_TEST_KILLS=50 LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd,grpcjs go test -count=1 ./gateway/... ./xds/... ./plugins/... ./examples/...
+	LOCKKEEPER_TEST_KILLS=50 LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd,grpcjs go test -count=1 -timeout 60m ./gateway/... ./xds/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene alert'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene outage'
