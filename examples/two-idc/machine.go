@@ -17,10 +17,11 @@ import (
 const (
 	machineClean = 3 * time.Second // as in machine/lockkeeper.yaml
 	slowAfter    = 250 * time.Millisecond
-	quietFor     = time.Second            // a try is logged when it has ended, half a second after its begin at most
-	repeats      = 3                      // of a run that shows nothing
-	longDeath    = 15 * time.Second       // of the first machine, to show what the other fleets do
-	settled      = 100 * time.Millisecond // after the last try: what began before may have been on its way to it
+	quietFor     = time.Second             // a try is logged when it has ended, half a second after its begin at most
+	deadFor      = 1200 * time.Millisecond // after the verdict: what ends well within a second of it would take the verdict back
+	repeats      = 3                       // of a run that shows nothing
+	longDeath    = 15 * time.Second        // of the first machine, to show what the other fleets do
+	settled      = 100 * time.Millisecond  // after the last try: what began before may have been on its way to it
 )
 
 // A profile is how machines are probed, and within what time a dead one must be out of use.
@@ -164,8 +165,8 @@ func (s *machineStage) strike(ctx context.Context, f fault, victim box, address 
 	first := s.fleets[0]
 	if err := untilEach(ctx, 50*time.Millisecond, patience, func() error {
 		last, err := first.lastTry(address, struck, time.Now())
-		out, outErr := countOut(ctx)
-		if err = errors.Join(err, outErr); err == nil && (out == 0 || first.known().Sub(later(last, struck)) < quietFor || time.Since(struck) < keep) {
+		since, outErr := outSince(ctx, "machine/"+victim.name)
+		if err = errors.Join(err, outErr); err == nil && (since.IsZero() || time.Since(since) < deadFor || first.known().Sub(later(last, struck)) < quietFor || time.Since(struck) < keep) {
 			err = fmt.Errorf("%s is still used, %.1f s after it died", victim.name, time.Since(struck).Seconds())
 		}
 		return err

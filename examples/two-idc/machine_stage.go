@@ -177,11 +177,11 @@ func selfMetric(ctx context.Context, host, name string) (sum float64, err error)
 	return sum, err
 }
 
-// countOut tells how many machines and endpoints are taken out.
-func countOut(ctx context.Context) (int, error) {
-	var serving struct{ Out map[string]any }
+// outSince tells since when a machine is taken out; zero: it is not.
+func outSince(ctx context.Context, subject string) (time.Time, error) {
+	var serving struct{ Out map[string]struct{ Since time.Time } }
 	err := readJSON(ctx, consoleURL+"/api/v1/serving", &serving)
-	return len(serving.Out), err
+	return serving.Out[subject].Since, err
 }
 
 // busy waits until all fleets send to a machine, and for a while nothing fails or is slow.
