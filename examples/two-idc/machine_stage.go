@@ -179,7 +179,9 @@ func selfMetric(ctx context.Context, host, name string) (sum float64, err error)
 
 // outSince tells since when a machine is taken out; zero: it is not.
 func outSince(ctx context.Context, subject string) (time.Time, error) {
-	var serving struct{ Out map[string]struct{ Since time.Time } }
+	var serving struct {
+		Out map[string]struct{ Since time.Time }
+	}
 	err := readJSON(ctx, consoleURL+"/api/v1/serving", &serving)
 	return serving.Out[subject].Since, err
 }
