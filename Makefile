@@ -9,7 +9,7 @@ apt     := $(CURDIR)/.cache/apt
 grpcjs  := .cache/grpcjs
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
-BENCH     ?= ./xds ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./probes ./plugins/storage/victoriametrics
+BENCH     ?= ./xds ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./gateway/cluster ./probes ./plugins/storage/victoriametrics
 BENCHTIME ?= 1s
 
 .PHONY: help

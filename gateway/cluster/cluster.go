@@ -25,7 +25,7 @@ import (
 
 const (
 	gossipEvery = 100 * time.Millisecond
-	gossipTo    = 3                // members at each turn
+	gossipTo    = 5                // members at each turn
 	retransmits = 4                // of a message: so many times the decimal logarithm of the number of members, rounded up
 	pushPull    = 30 * time.Second // with one member; less often with more than 32
 	streamTime  = 10 * time.Second
