@@ -16,9 +16,9 @@ import (
 
 // MachinesConfig names a file of machines, each of which becomes a target.
 type MachinesConfig struct {
-	File     string        `mapstructure:"file"`   // empty: none
-	Module   string        `mapstructure:"module"` // of the probe that every machine has
-	Interval time.Duration `mapstructure:"interval"`
+	File     string        `mapstructure:"file"`     // empty: none
+	Module   string        `mapstructure:"module"`   // of the probe that every machine has
+	Interval time.Duration `mapstructure:"interval"` // from one probe to the next
 }
 
 func defaultMachines() MachinesConfig { return MachinesConfig{Module: "icmp", Interval: time.Second} }

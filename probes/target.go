@@ -30,7 +30,7 @@ type Target struct {
 	// IDC is where the subject is. Empty: told by the subject, or not at all.
 	IDC string `mapstructure:"idc"`
 
-	Interval time.Duration `mapstructure:"interval"`
+	Interval time.Duration `mapstructure:"interval"` // from one probe to the next
 }
 
 func defaultTarget() Target { return Target{Interval: time.Second} }

@@ -18,9 +18,11 @@ type Config struct {
 	// Sources are where clusters, their endpoints and machines are known from. What one names another may refer to.
 	Sources []SourceConfig `mapstructure:"sources"`
 
-	// Listeners and Routes are files in the form that Envoy reads itself (resources: of one type). Empty: there are none.
+	// Listeners is a file in the form that Envoy reads itself (resources: of one type). Empty: there are none.
 	Listeners string `mapstructure:"listeners"`
-	Routes    string `mapstructure:"routes"`
+
+	// Routes is a file like that of Listeners.
+	Routes string `mapstructure:"routes"`
 
 	_ struct{}
 }

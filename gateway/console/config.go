@@ -13,8 +13,10 @@ type Config struct {
 	// Server is the Collector's HTTP server settings: endpoint, tls, timeouts.
 	Server confighttp.ServerConfig `mapstructure:",squash"`
 
-	// Tokens and Certificates say who may change something. Without any nobody may; reading needs none.
-	Tokens       []Token       `mapstructure:"tokens"`
+	// Tokens say who may change something. Without any, and without Certificates, nobody may; reading needs none.
+	Tokens []Token `mapstructure:"tokens"`
+
+	// Certificates let the holders of client certificates change something, as Tokens do their bearers.
 	Certificates []Certificate `mapstructure:"certificates"`
 }
 

@@ -21,6 +21,7 @@ type Config struct {
 	// Zones are the zones that are delegated to this gateway, by name.
 	Zones map[string]ZoneConfig `mapstructure:"zones"`
 
+	// RateLimit bounds what is sent by UDP.
 	RateLimit RateLimit `mapstructure:"rate_limit"`
 }
 
