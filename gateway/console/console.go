@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
 )
 
 // shutdownGrace is how long answers under way may still take at the end.
@@ -35,6 +36,8 @@ type console struct {
 	ready atomic.Bool
 	proxy *proxy
 
+	overview *overview
+
 	bearers bearers
 	refused metric.Int64Counter
 
@@ -48,6 +51,10 @@ func newConsole(cfg *Config, set component.TelemetrySettings) (*console, error) 
 		return nil, err
 	}
 	c := &console{cfg: cfg, set: set, mux: http.NewServeMux(), bearers: newBearers(cfg.Tokens), refused: refused, proxy: newProxy()}
+	c.overview = newOverview(c.mux, func(section string, panicked any) {
+		set.Logger.Error("a section of the overview failed", zap.String("section", section), zap.Any("panic", panicked), zap.Stack("stack"))
+	})
+	c.mux.Handle("GET /api/v1/overview", c.overview)
 	c.mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "healthy") })
 	c.mux.HandleFunc("GET /-/ready", c.serveReady)
 	c.mux.HandleFunc("/prometheus/", c.proxy.serveAPI)

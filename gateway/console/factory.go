@@ -23,5 +23,10 @@ func createDefaultConfig() component.Config {
 }
 
 func create(_ context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {
-	return newConsole(cfg.(*Config), set.TelemetrySettings)
+	c, err := newConsole(cfg.(*Config), set.TelemetrySettings)
+	if err != nil {
+		return nil, err
+	}
+	c.overview.version = set.BuildInfo.Version
+	return c, nil
 }
