@@ -57,6 +57,7 @@ type envoyReceiver struct {
 	recordings *live
 	senders    senders
 	sinks      []evidenceSink
+	pictures   pictures
 
 	refusedStats atomic.Int64 // the same of stats
 
@@ -123,6 +124,8 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 	for _, extension := range host.GetExtensions() {
 		if console, ok := extension.(handlers); ok {
 			console.Handle("GET /api/v1/edges", http.HandlerFunc(r.edges))
+			console.Handle("GET /api/v1/mesh", http.HandlerFunc(r.meshNow))
+			console.Handle("GET /api/v1/mesh/edge", http.HandlerFunc(r.meshEdge))
 			console.Handle("GET /api/v1/tail", http.HandlerFunc(r.tailEntries))
 			console.Handle("GET /api/v1/record", http.HandlerFunc(r.recordMessages))
 			console.Handle("GET /api/v1/doctor", http.HandlerFunc(r.examine))

@@ -75,6 +75,7 @@ type edge struct {
 	other bool // of all that found no room
 	hit   time.Time
 	slots [edgeSlots]edgeSlot
+	history
 	flags map[int]*counter               // by bit
 	hops  map[unique.Handle[string]]*hop // by the IDC of the other end
 }
@@ -89,7 +90,7 @@ func (a *Aggregator) edgeOf(k *key) *edge {
 	case len(a.edges) >= a.options.MaxSeries:
 		return a.otherEdge(id)
 	}
-	e = &edge{key: id}
+	e = &edge{key: id, history: history{last: minuteNumber(a.merged)}}
 	a.edges[id] = e
 	return e
 }
@@ -100,7 +101,7 @@ func (a *Aggregator) otherEdge(k edgeKey) *edge {
 	k.source, k.destination, k.service, k.idc = end, end, Other, a.otherText
 	e := a.edges[k]
 	if e == nil {
-		e = &edge{key: k, other: true}
+		e = &edge{key: k, other: true, history: history{last: minuteNumber(a.merged)}}
 		a.edges[k] = e
 	}
 	return e
@@ -153,35 +154,63 @@ func (e *edge) add(now time.Time, c *counts) {
 	}
 }
 
-// sum returns the edge as it was over the window before now, or since started. Without requests ok is false.
-func (e *edge) sum(now, started time.Time) (sum Edge, ok bool) {
-	sum.Flags = map[string]uint64{}
-	var durations [bucketCount]uint64
-	for _, slot := range e.slots {
+// window is what an edge was in the slots that count now.
+type window struct {
+	requests, errors uint64
+	unreached        uint64 // of the requests: they did not get to the destination
+	durations        [bucketCount]uint64
+	flags            map[string]uint64 // by each single flag
+}
+
+// add makes w the sum of two windows.
+func (w *window) add(o *window) {
+	w.requests, w.errors, w.unreached = w.requests+o.requests, w.errors+o.errors, w.unreached+o.unreached
+	for i, n := range o.durations {
+		w.durations[i] += n
+	}
+	for flag, n := range o.flags {
+		w.flags[flag] += n
+	}
+}
+
+func (e *edge) window(now time.Time) (w window) {
+	w.flags = map[string]uint64{}
+	for i := range e.slots {
+		slot := &e.slots[i]
 		if slot.number <= slotNumber(now)-edgeSlots {
 			continue
 		}
-		sum.Requests += slot.requests
-		sum.Errors += slot.errors
+		w.requests += slot.requests
+		w.errors += slot.errors
 		for i, n := range slot.durations {
-			durations[i] += n
+			w.durations[i] += n
 		}
 		for flags, n := range slot.flags {
 			for _, name := range flags.Names() {
-				sum.Flags[name] += n
+				w.flags[name] += n
+			}
+			if flags.unreached() {
+				w.unreached += n
 			}
 		}
 	}
-	if sum.Requests == 0 {
+	return w
+}
+
+// sum returns the edge as it was over the window before now, or since started. Without requests ok is false.
+func (e *edge) sum(now, started time.Time) (sum Edge, ok bool) {
+	w := e.window(now)
+	if w.requests == 0 {
 		return Edge{}, false
 	}
+	sum.Requests, sum.Errors, sum.Flags = w.requests, w.errors, w.flags
 	sum.Reporter, sum.IDC, sum.Protocol = e.key.reporter.String(), e.key.idc.Value(), e.key.protocol.String()
 	sum.Source, sum.Destination = edgePeer(e.key.source.Value()), edgePeer(e.key.destination.Value())
 	sum.Destination.Service = cmp.Or(e.key.service, Unknown)
 	sum.Rate = float64(sum.Requests) / max(time.Second, min(EdgeWindow, now.Sub(started))).Seconds()
 	sum.ErrorShare = float64(sum.Errors) / float64(sum.Requests)
 	sum.Loss = e.lossOf(now)
-	sum.P50, sum.P99 = quantile(.5, &durations), quantile(.99, &durations)
+	sum.P50, sum.P99 = quantile(.5, &w.durations), quantile(.99, &w.durations)
 	return sum, true
 }
 

@@ -12,6 +12,13 @@ import (
 type Flags uint64
 
 const (
+	flagNoHealthy    = 2
+	flagNoConnection = 6
+	flagOverflow     = 8
+	flagNoRoute      = 9
+	flagNoCluster    = 25
+	flagOverload     = 26
+	flagNoAddress    = 27
 	flagUnauthorized = 13
 	flagDelay        = 10
 	flagFromCache    = 21
@@ -40,6 +47,12 @@ func (f Flags) String() string {
 
 // failure tells whether the set speaks of a failed request: all flags do but an injected delay and a cached response.
 func (f Flags) failure() bool { return f&^(1<<flagDelay|1<<flagFromCache) != 0 }
+
+// unreached tells whether the set speaks of a request that got to no host: all of UH, UF, UO, NR, NC, OM, DF, DO and UDO do.
+func (f Flags) unreached() bool {
+	return f&(1<<flagNoHealthy|1<<flagNoConnection|1<<flagOverflow|1<<flagNoRoute|1<<flagNoCluster|1<<flagOverload|1<<flagNoAddress|
+		1<<flagDropShare|1<<flagDropOverload) != 0
+}
 
 // walkFlags adds the flags of one ResponseFlags message to f. As in protobuf, a later false takes an earlier true back.
 func (f *Flags) walkFlags(b []byte) bool {

@@ -35,6 +35,7 @@ func (a *Aggregator) Flush(now time.Time, to Exporter) error {
 
 func (a *Aggregator) mergeStreams(now time.Time) {
 	a.mu.Lock()
+	a.endMinute(now)
 	a.merged = now
 	a.connections.tick(now)
 	streams := a.openStreams()
