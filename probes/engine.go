@@ -40,6 +40,7 @@ type watched struct {
 	last     Result
 	at       time.Time // when the last probe began; zero: there was none
 	told     []Value   // at the last flush
+	history  history
 }
 
 // newEngine opens the modules that targets use.
@@ -158,6 +159,7 @@ func (e *engine) take(outcomes []outcome) {
 			e.telemetry.fail(o.target.Module)
 			e.broken[o.target.Module] = fmt.Errorf("%s: %w", o.target.Target, o.Err)
 		}
+		w.history.add(o.at, &w.last, &o.Result)
 		w.last, w.at = o.Result, o.at
 		if o.OK {
 			w.counts[1]++

@@ -62,6 +62,11 @@ func (r *probesReceiver) Start(ctx context.Context, host component.Host) error {
 		return err
 	}
 	r.engine.gateway = r.config.Gateway
+	for _, extension := range host.GetExtensions() {
+		if console, ok := extension.(mux); ok {
+			r.serve(console)
+		}
+	}
 	loop, stop := context.WithCancel(context.WithoutCancel(ctx))
 	watch := func() {}
 	if r.config.Machines.File == "" {
