@@ -7,6 +7,7 @@ envoy   := $(venv)/bin/envoy
 tools   := $(CURDIR)/.cache/tools
 apt     := $(CURDIR)/.cache/apt
 grpcjs  := .cache/grpcjs
+browser := .cache/browser
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
 BENCH     ?= ./xds ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./gateway/cluster ./probes ./plugins/storage/victoriametrics
@@ -39,7 +40,7 @@ test: build ## all tests; those that need an Envoy, modules of Python, amtool, p
 	@$(MAKE) --no-print-directory envoy || echo 'no Envoy: the tests that need one are skipped'
 	@$(MAKE) --no-print-directory python || echo 'no modules for Python: the tests that need it are skipped'
 	@$(MAKE) --no-print-directory --keep-going amtool promtool prometheus || echo 'no amtool, promtool or Prometheus: the tests that need it are skipped'
-	@$(MAKE) --no-print-directory grpcjs || echo 'no modules for Node: the test that needs them is skipped'
+	@$(MAKE) --no-print-directory --keep-going grpcjs browser || echo 'no modules for Node: the tests that need them are skipped'
 	go test -timeout 40m ./...
 	cd sdk && go test ./...
 
@@ -61,8 +62,8 @@ bench: build ## benchmarks; that of DNS beside others' wants coredns, gdnsd and 
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(BENCH)
 
 .PHONY: e2e
-e2e: build envoy python amtool promtool prometheus grpcjs ## the tests with real Envoys, plugins and resolvers, none skipped, and all scenes of the demo
-	LOCKKEEPER_TEST_KILLS=50 LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd,grpcjs go test -count=1 -timeout 60m ./gateway/... ./xds/... ./plugins/... ./examples/...
+e2e: build envoy python amtool promtool prometheus grpcjs browser ## the tests with real Envoys, plugins and resolvers, none skipped, and all scenes of the demo
+	LOCKKEEPER_TEST_KILLS=50 LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd,grpcjs,browser go test -count=1 -timeout 60m ./gateway/... ./xds/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene alert'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene outage'
@@ -88,6 +89,9 @@ python: $(venv)/python-requirements ## what plugins and tests in Python need, in
 
 .PHONY: grpcjs
 grpcjs: $(grpcjs)/node_modules/.package-lock.json ## Node's gRPC client, which a test runs, in .cache/ (wants node and npm)
+
+.PHONY: browser
+browser: $(browser)/node_modules/.package-lock.json ## what drives a Chromium through the console's page, in .cache/ (wants node, npm and chromium)
 
 .PHONY: amtool
 amtool: ## Alertmanager's command line, in .cache/
@@ -134,4 +138,10 @@ $(grpcjs)/node_modules/.package-lock.json: xds/testdata/grpcjs/package.json xds/
 	mkdir -p $(grpcjs)
 	cp $^ $(grpcjs)
 	cd $(grpcjs) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(browser)/node_modules/.package-lock.json: gateway/console/page/e2e/package.json gateway/console/page/e2e/package-lock.json
+	mkdir -p $(browser)
+	cp $^ $(browser)
+	cd $(browser) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
