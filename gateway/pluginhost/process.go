@@ -53,6 +53,7 @@ type process struct {
 	complained time.Time
 
 	mu        sync.Mutex
+	queues    []queue
 	listen    string    // where the plugin may serve HTTP; the same at each restart unless something else has taken it
 	inst      *instance // nil unless running
 	state     string

@@ -27,15 +27,50 @@ type report struct {
 	MemoryLimitBytes int64 `json:"memory_limit_bytes"` // 0: none
 	BinaryChanged    bool  `json:"binary_changed"`     // the binary on disk is another than the one that runs
 	LogLinesDropped  int64 `json:"log_lines_dropped"`
+
+	Queues []queue `json:"queues"` // of what waits for it
+}
+
+// queue is what an exporter keeps for a plugin that has not taken it yet.
+type queue struct {
+	Exporter string  `json:"exporter"`
+	Signal   string  `json:"signal"`
+	Unit     string  `json:"unit"` // of size and capacity: bytes, items or requests
+	Size     int64   `json:"size"`
+	Capacity int64   `json:"capacity"`
+	Oldest   float64 `json:"oldest_seconds"` // how long the oldest that is known of has waited
+
+	state func() (size, capacity int64, oldest time.Duration)
+}
+
+func (q queue) now() queue {
+	size, capacity, oldest := q.state()
+	q.Size, q.Capacity, q.Oldest = size, capacity, oldest.Seconds()
+	return q
+}
+
+// AddQueue has the report of a plugin tell of what an exporter keeps for it. state must not block.
+func (h *host) AddQueue(plugin, exporter, signal, unit string, state func() (size, capacity int64, oldest time.Duration)) {
+	p, ok := h.processes[plugin]
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queues = append(p.queues, queue{Exporter: exporter, Signal: signal, Unit: unit, state: state})
 }
 
 func (p *process) report() report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	queues := make([]queue, len(p.queues))
+	for i, q := range p.queues {
+		queues[i] = q.now()
+	}
 	s := report{
 		Name: p.name, Kind: p.kind, Binary: p.binary, Address: p.address, SHA256: p.sha256, Version: p.version, State: p.state, Healthy: p.isHealthy,
 		Since: p.since, Restarts: p.restarts, LastError: p.lastError, QueryURL: p.queryURL,
-		BinaryChanged: p.replaced, LogLinesDropped: p.journal.lost(),
+		BinaryChanged: p.replaced, LogLinesDropped: p.journal.lost(), Queues: queues,
 	}
 	if p.memory != nil {
 		s.MemoryBytes, s.MemoryLimitBytes = p.memory.used.Load(), int64(p.memory.limit)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
@@ -25,6 +26,8 @@ import (
 type plugins interface {
 	// Conn gives a connection that survives restarts of the plugin, or an error that says which plugins there are.
 	Conn(plugin string) (grpc.ClientConnInterface, error)
+	// AddQueue has the plugin's report tell of what waits for it: size and capacity in a unit, and how long the oldest has waited.
+	AddQueue(plugin, exporter, signal, unit string, state func() (size, capacity int64, oldest time.Duration))
 }
 
 // rejectionLogInterval keeps a plugin that rejects a part of each request from filling the log. The metric counts all.
@@ -32,6 +35,10 @@ const rejectionLogInterval = time.Minute
 
 type pluginExporter struct {
 	plugin   string
+	id       component.ID
+	signal   string
+	unit     string  // of the queue's size: bytes, items or requests; "": there is no queue
+	gauges   *gauges // of the queue
 	log      *zap.Logger
 	ages     *ages // nil where the queue is the Collector's alone
 	meter    metric.Meter
@@ -43,8 +50,11 @@ type pluginExporter struct {
 	watching metric.Registration      // set by start, where there are ages
 }
 
-func newExporter(plugin, signal string, set component.TelemetrySettings) (*pluginExporter, error) {
-	meter := set.MeterProvider.Meter("github.com/lockkeeper/lockkeeper/gateway/storage")
+// newExporter makes one whose queue is to be made with set as it is afterwards.
+func newExporter(c *Config, signal string, set *exporter.Settings) (*pluginExporter, error) {
+	plugin, own := c.Plugin, &gauges{MeterProvider: set.MeterProvider}
+	set.MeterProvider = own
+	meter := own.MeterProvider.Meter("github.com/lockkeeper/lockkeeper/gateway/storage")
 	rejected, err := meter.Int64Counter("lockkeeper_plugin_rejected_total",
 		metric.WithDescription("Data points or log records that a storage plugin took the rest of the request without."))
 	if err != nil {
@@ -52,7 +62,11 @@ func newExporter(plugin, signal string, set component.TelemetrySettings) (*plugi
 	}
 	labels := metric.WithAttributes(attribute.String("plugin", plugin), attribute.String("signal", signal))
 	rejected.Add(context.Background(), 0, labels)
-	return &pluginExporter{plugin: plugin, log: set.Logger, meter: meter, rejected: rejected, labels: labels}, nil
+	e := &pluginExporter{plugin: plugin, id: set.ID, signal: signal, gauges: own, log: set.Logger, meter: meter, rejected: rejected, labels: labels}
+	if c.Queue.HasValue() {
+		e.unit = c.Queue.Get().Sizer.String()
+	}
+	return e, nil
 }
 
 func (e *pluginExporter) start(_ context.Context, host component.Host) error {
@@ -62,10 +76,22 @@ func (e *pluginExporter) start(_ context.Context, host component.Host) error {
 			if e.conn, err = p.Conn(e.plugin); err != nil {
 				return err
 			}
+			if e.unit != "" {
+				p.AddQueue(e.plugin, e.id.String(), e.signal, e.unit, e.waiting)
+			}
 			return e.watch()
 		}
 	}
 	return errors.New("no extension runs plugins: add plugins to service::extensions")
+}
+
+// waiting is how full the queue is, and how long its oldest has waited, as far as it is known.
+func (e *pluginExporter) waiting() (size, capacity int64, oldest time.Duration) {
+	values := e.gauges.values(context.Background())
+	if e.ages != nil {
+		oldest = e.ages.oldest()
+	}
+	return values[queueSize], values[queueCapacity], oldest
 }
 
 // watch has the age of the queue measured until shutdown.

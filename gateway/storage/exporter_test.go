@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
@@ -34,15 +35,17 @@ func TestMain(m *testing.M) {
 type host struct {
 	others map[component.ID]component.Component
 	conn   grpc.ClientConnInterface
+	queues map[string]func() (size, capacity int64, oldest time.Duration)
 }
 
 type extension struct {
 	component.Component
-	conn grpc.ClientConnInterface
+	conn   grpc.ClientConnInterface
+	queues map[string]func() (size, capacity int64, oldest time.Duration)
 }
 
 func (h host) GetExtensions() map[component.ID]component.Component {
-	all := map[component.ID]component.Component{component.MustNewID("plugins"): extension{conn: h.conn}}
+	all := map[component.ID]component.Component{component.MustNewID("plugins"): extension{conn: h.conn, queues: h.queues}}
 	for id, other := range h.others {
 		all[id] = other
 	}
@@ -54,6 +57,17 @@ func (e extension) Conn(plugin string) (grpc.ClientConnInterface, error) {
 		return nil, fmt.Errorf("no plugin %q in extension plugins: it has x", plugin)
 	}
 	return e.conn, nil
+}
+
+func (e extension) AddQueue(_, exporter, signal, unit string, state func() (size, capacity int64, oldest time.Duration)) {
+	if e.queues != nil {
+		e.queues[exporter+" "+signal+" "+unit] = state
+	}
+}
+
+// settings are those of an exporter for the plugin x.
+func settings(telemetry component.TelemetrySettings) *exporter.Settings {
+	return &exporter.Settings{ID: component.MustNewID("plugin"), TelemetrySettings: telemetry}
 }
 
 // serve runs a gRPC server until the test ends and gives a connection to it.
@@ -92,7 +106,7 @@ func servePlugin(t *testing.T, storage sdk.Storage) *grpc.ClientConn {
 // direct makes the exporter without the Collector's queue and retry around it.
 func direct(t *testing.T, conn grpc.ClientConnInterface) *pluginExporter {
 	t.Helper()
-	e, err := newExporter("x", "metrics", componenttest.NewNopTelemetrySettings())
+	e, err := newExporter(&Config{Plugin: "x"}, "metrics", settings(componenttest.NewNopTelemetrySettings()))
 	require.NoError(t, err)
 	require.NoError(t, e.start(t.Context(), host{conn: conn}))
 	return e
@@ -164,7 +178,7 @@ func TestPartialSuccessIsCountedAndLoggedOnce(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	set := telemetry.NewTelemetrySettings()
 	set.Logger = zap.New(core)
-	e, err := newExporter("x", "metrics", set)
+	e, err := newExporter(&Config{Plugin: "x"}, "metrics", settings(set))
 	require.NoError(t, err)
 	require.NoError(t, e.start(t.Context(), host{conn: conn}))
 	for range 3 {
@@ -181,7 +195,7 @@ func TestPartialSuccessIsCountedAndLoggedOnce(t *testing.T) {
 }
 
 func TestStartErrors(t *testing.T) {
-	e, err := newExporter("y", "metrics", componenttest.NewNopTelemetrySettings())
+	e, err := newExporter(&Config{Plugin: "y"}, "metrics", settings(componenttest.NewNopTelemetrySettings()))
 	require.NoError(t, err)
 	require.EqualError(t, e.start(t.Context(), host{}), `no plugin "y" in extension plugins: it has x`)
 	require.EqualError(t, e.start(t.Context(), componenttest.NewNopHost()), "no extension runs plugins: add plugins to service::extensions")

@@ -40,7 +40,7 @@ func createDefaultConfig() component.Config {
 
 func createMetrics(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Metrics, error) {
 	c := cfg.(*Config)
-	e, err := newExporter(c.Plugin, "metrics", set.TelemetrySettings)
+	e, err := newExporter(c, "metrics", &set)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func createMetrics(ctx context.Context, set exporter.Settings, cfg component.Con
 
 func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Logs, error) {
 	c := cfg.(*Config)
-	e, err := newExporter(c.Plugin, "logs", set.TelemetrySettings)
+	e, err := newExporter(c, "logs", &set)
 	if err != nil {
 		return nil, err
 	}

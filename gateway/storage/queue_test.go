@@ -163,7 +163,8 @@ func TestFullQueue(t *testing.T) {
 		telemetry := componenttest.NewTelemetry()
 		cfg, err := load(t, fmt.Sprintf(`{plugin: x, sending_queue: {sizer: %s, queue_size: %d}}`, sizer, 3*requestSize))
 		require.NoError(t, err)
-		e := createWith(t, telemetry.NewTelemetrySettings(), cfg, host{conn: conn})
+		queues := map[string]func() (size, capacity int64, oldest time.Duration){}
+		e := createWith(t, telemetry.NewTelemetrySettings(), cfg, host{conn: conn, queues: queues})
 		for range 3 {
 			require.NoError(t, e.ConsumeMetrics(t.Context(), someMetrics("x")))
 		}
@@ -171,6 +172,10 @@ func TestFullQueue(t *testing.T) {
 		require.Equal(t, 1, counted(telemetry, "otelcol_exporter_enqueue_failed_metric_points"))
 		require.Equal(t, 3*requestSize, counted(telemetry, "otelcol_exporter_queue_size"))
 		require.Equal(t, 3*requestSize, counted(telemetry, "otelcol_exporter_queue_capacity"))
+		size, capacity, oldest := queues["plugin/metrics metrics "+sizer]()
+		require.EqualValues(t, 3*requestSize, size)
+		require.EqualValues(t, 3*requestSize, capacity)
+		require.Positive(t, oldest)
 		plugin.up.Store(true)
 		for range 3 {
 			<-plugin.stored
@@ -183,4 +188,14 @@ func TestFullQueue(t *testing.T) {
 	f("bytes", r.BytesSize())
 	f("items", 1)
 	f("requests", 1)
+
+	// also where nobody takes the gateway's metrics
+	_, conn := serveAway(t)
+	queues := map[string]func() (size, capacity int64, oldest time.Duration){}
+	cfg, err := load(t, "{plugin: x, sending_queue: {sizer: requests, queue_size: 7}, retry_on_failure: {enabled: false}}")
+	require.NoError(t, err)
+	e := create(t, cfg, host{conn: conn, queues: queues})
+	size, capacity, _ := queues["plugin/metrics metrics requests"]()
+	require.Equal(t, []int64{0, 7}, []int64{size, capacity})
+	require.NoError(t, e.Shutdown(t.Context()))
 }
