@@ -73,20 +73,45 @@ func (r *envoyReceiver) examine(w http.ResponseWriter, request *http.Request) {
 	}
 	r.watchers.remove(seen)
 	now := time.Now()
-	c := checkup{config: r.config, now: now, nodes: r.senders.status(now), totals: r.aggregator.Totals(), refused: r.refused.Load() + r.refusedStats.Load(), samples: seen.all()}
-	for i := range c.nodes {
-		c.nodes[i].Entries = c.totals.Nodes[c.nodes[i].ID].Counted
-	}
+	c := checkup{config: r.config, now: now, totals: r.aggregator.Totals(), refused: r.refused.Load() + r.refusedStats.Load(), samples: seen.all(), coverage: r.coverages(now)}
+	c.nodes = r.nodes(now, &c.totals, c.coverage)
 	if r.storage != nil {
 		c.foreign, c.storage = countForeign(request.Context(), r.storage)
 	}
-	c.coverage = r.coverages(now)
 	for _, n := range r.stats.Nodes(now) {
 		c.istio += n.IstioDropped
 	}
 	c.run()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{"findings": c.findings, "nodes": c.nodes}) // the client is gone if this fails
+}
+
+// nodes are the Envoys that send something.
+func (r *envoyReceiver) nodes(now time.Time, totals *mesh.Totals, coverage []nodeCoverage) []nodeStatus {
+	ratios := make(map[string]float64, len(coverage))
+	for _, c := range coverage {
+		if c.Known {
+			ratios[c.Node] = c.Ratio
+		}
+	}
+	nodes := r.senders.status(now)
+	for i := range nodes {
+		n := &nodes[i]
+		n.Entries = totals.Nodes[n.ID].Counted
+		if ratio, known := ratios[n.ID]; known {
+			n.Coverage, n.Thin = &ratio, ratio < enough
+		}
+	}
+	return nodes
+}
+
+// listNodes serves GET /api/v1/nodes: which Envoys send telemetry, and how much of it arrives.
+func (r *envoyReceiver) listNodes(w http.ResponseWriter, _ *http.Request) {
+	now, totals := time.Now(), r.aggregator.Totals()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{ // the client is gone if this fails
+		"at": now, "endpoint": r.config.NetAddr.Endpoint, "entries": totals.All.Counted, "nodes": r.nodes(now, &totals, r.coverages(now)),
+	})
 }
 
 // countForeign counts the series of istio_requests_total in the storage that no gateway wrote.

@@ -56,7 +56,7 @@ func (s *senders) open(ctx context.Context, kind string, n *mesh.Node, now time.
 	}
 }
 
-// nodeStatus is a node with open streams, as GET /api/v1/doctor shows it.
+// nodeStatus is a node with open streams, as GET /api/v1/nodes and /api/v1/doctor show it.
 type nodeStatus struct {
 	ID      string   `json:"id"`
 	App     string   `json:"app"`
@@ -66,7 +66,11 @@ type nodeStatus struct {
 	Stats   int      `json:"stats_streams"`
 	Entries uint64   `json:"entries"` // counted since the gateway began
 	Hosts   []string `json:"hosts"`   // from where
-	shared  bool     // it comes from several hosts at once
+
+	Coverage *float64 `json:"coverage,omitempty"` // share of its access logs that arrive; nil: it does not tell
+	Thin     bool     `json:"thin,omitempty"`     // that is too little
+
+	shared bool // it comes from several hosts at once
 }
 
 // sharedAfter is longer than a connection whose other end is gone lives on: keepalive ends it.

@@ -129,6 +129,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 			console.Handle("GET /api/v1/tail", http.HandlerFunc(r.tailEntries))
 			console.Handle("GET /api/v1/record", http.HandlerFunc(r.recordMessages))
 			console.Handle("GET /api/v1/doctor", http.HandlerFunc(r.examine))
+			console.Handle("GET /api/v1/nodes", http.HandlerFunc(r.listNodes))
 			console.Handle("GET /api/v1/cardinality", http.HandlerFunc(r.cardinality))
 		}
 		if s, ok := extension.(metricStorage); ok {
