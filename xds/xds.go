@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"sync"
 	"syscall"
 
@@ -82,6 +83,9 @@ func (x *xds) start(ctx context.Context, host component.Host) (err error) {
 	for _, extension := range host.GetExtensions() {
 		if p, ok := extension.(placed); ok {
 			x.told = append(x.told, p)
+		}
+		if console, ok := extension.(mux); ok {
+			console.Handle("GET /api/v1/xds", http.HandlerFunc(x.show))
 		}
 	}
 	x.take(x.files.now())
