@@ -36,8 +36,9 @@ type shown struct {
 }
 
 type shownZone struct {
-	Zone  string        `json:"zone"`
-	Names []explanation `json:"names"`
+	Zone  string                  `json:"zone"`
+	NS    map[string][]netip.Addr `json:"ns"` // with their addresses, of those within the zone
+	Names []explanation           `json:"names"`
 }
 
 // show answers with all that is answered.
@@ -55,7 +56,7 @@ func (s *server) show(w http.ResponseWriter, _ *http.Request) {
 		all.Endpoints = append(all.Endpoints, listener.Addr().String())
 	}
 	for _, z := range s.zones {
-		zone := shownZone{Zone: z.origin()}
+		zone := shownZone{Zone: z.origin(), NS: z.NS}
 		for _, name := range slices.Sorted(maps.Keys(z.Names)) {
 			zone.Names = append(zone.Names, t.explain(z.full(name)))
 		}
