@@ -42,8 +42,10 @@ type document struct {
 func newOverview(mux *http.ServeMux, report func(section string, panicked any)) *overview {
 	o := &overview{seed: maphash.MakeSeed(), sections: []*section{
 		{name: "mesh", path: "/api/v1/mesh", of: "the receiver envoy"},
+		{name: "nodes", path: "/api/v1/nodes", of: "the receiver envoy"},
 		{name: "failover", path: "/api/v1/failover", of: "the extension failover"},
 		{name: "dns", path: "/api/v1/dns", of: "the extension dns"},
+		{name: "xds", path: "/api/v1/xds", of: "the extension xds"},
 		{name: "probes", path: "/api/v1/probes", of: "the receiver probes"},
 		{name: "plugins", path: "/api/v1/plugins", of: "the extension plugins"},
 		{name: "alerts", path: "/alertmanager/api/v2/alerts", of: "the extension alerting"},

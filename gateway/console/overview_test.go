@@ -77,6 +77,8 @@ func TestOverview(t *testing.T) {
 	require.Equal(t, map[string]string{
 		"failover": "HTTP 503: not yet: it starts",
 		"dns":      "the extension dns is not configured",
+		"nodes":    "the receiver envoy is not configured",
+		"xds":      "the extension xds is not configured",
 		"probes":   "the receiver probes is not configured",
 		"plugins":  "its answer is not JSON",
 		"alerts":   "it failed; the log says why",
