@@ -68,7 +68,7 @@ Exit codes: 0 done, 1 failed, 2 called wrongly.`,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.AddCommand(newRunCommand(), newValidateCommand(), newConfigCommand(), newComponentsCommand(), newSnippetCommand(),
-		newExplainCommand(), newTailCommand(), newRecordCommand(), newReplayCommand(), newDoctorCommand(), newPluginCommand(),
+		newStatusCommand(), newDoctorCommand(), newExplainCommand(), newTailCommand(), newRecordCommand(), newReplayCommand(), newPluginCommand(),
 		newProbeCommand(), newClusterCommand(), newFailoverCommand(), newShiftCommand(), newDrillCommand(), newVersionCommand())
 	return root
 }

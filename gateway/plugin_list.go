@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -55,6 +56,28 @@ type listed struct {
 	MemoryBytes       int64  `json:"memory_bytes"`
 	MemoryLimitBytes  int64  `json:"memory_limit_bytes"`
 	LastError         string `json:"last_error"`
+	QueryURL          string `json:"query_url"`
+	Version, SHA256   string
+	BinaryChanged     bool `json:"binary_changed"`
+	Queues            []waiting
+}
+
+// waiting is what an exporter keeps for a plugin that has not taken it yet.
+type waiting struct {
+	Exporter, Signal, Unit string
+	Size, Capacity         int64
+	Oldest                 float64 `json:"oldest_seconds"`
+}
+
+// filling tells that it is half full, and so stores what the plugin does not take.
+func (q *waiting) filling() bool { return q.Capacity > 0 && 2*q.Size >= q.Capacity }
+
+func (q *waiting) text() string {
+	text := fmt.Sprintf("%d %% full", 100*q.Size/max(q.Capacity, 1))
+	if q.Oldest >= 1 {
+		text += fmt.Sprintf(", its oldest has waited %s", time.Duration(q.Oldest*float64(time.Second)).Round(time.Second))
+	}
+	return text
 }
 
 // listPlugins prints a table; it fails when a plugin is not healthy.

@@ -21,6 +21,7 @@ type reading[T any] struct {
 	query url.Values
 	facts func(answer *T, of *remote) map[fact]string // what they should agree on
 	write func(out io.Writer, answers []*T) error     // writes one answer of all for people: the first is of the opinion of most
+	seen  func(answers []*T)                          // is shown the answers that are written; nil: nobody is
 }
 
 // page is an answer, and how it came.
@@ -45,6 +46,9 @@ func (r *reading[T]) show(cmd *cobra.Command, gateways []*remote, asJSON bool) (
 		} else {
 			silent = append(silent, s.err)
 		}
+	}
+	if r.seen != nil {
+		r.seen(answers)
 	}
 	switch {
 	case len(answers) == 0:
