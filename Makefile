@@ -8,6 +8,20 @@ tools   := $(CURDIR)/.cache/tools
 apt     := $(CURDIR)/.cache/apt
 grpcjs  := .cache/grpcjs
 browser := .cache/browser
+shop    := .cache/shop
+jvm     := .cache/jvm
+
+# The program of Debian's package of that name becomes the target. apt gets directories of its own: so it takes no root, and installs nothing.
+define debian
+rm -rf $(apt)/$(1)
+mkdir -p $(tools) $(apt)/$(1)/state/lists/partial $(apt)/$(1)/cache/archives/partial
+cd $(apt)/$(1) && for command in update 'download $(1)'; do \
+	apt-get -q -o Dir::State=$(apt)/$(1)/state -o Dir::Cache=$(apt)/$(1)/cache -o APT::Sandbox::User= $$command || exit 1; \
+done
+dpkg -x $(apt)/$(1)/$(1)_*.deb $(apt)/$(1)/files
+mv $(apt)/$(1)/files/usr/bin/$(1) $@
+rm -rf $(apt)/$(1)
+endef
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
 BENCH     ?= ./xds ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./gateway/cluster ./probes ./plugins/storage/victoriametrics
@@ -41,6 +55,7 @@ test: build ## all tests; those that need an Envoy, modules of Python, amtool, p
 	@$(MAKE) --no-print-directory python || echo 'no modules for Python: the tests that need it are skipped'
 	@$(MAKE) --no-print-directory --keep-going amtool promtool prometheus || echo 'no amtool, promtool or Prometheus: the tests that need it are skipped'
 	@$(MAKE) --no-print-directory --keep-going grpcjs browser || echo 'no modules for Node: the tests that need them are skipped'
+	@$(MAKE) --no-print-directory --keep-going exporters jvm || echo 'no exporters or no JVM program: the tests that need them are skipped'
 	go test -timeout 40m ./...
 	cd sdk && go test ./...
 
@@ -62,8 +77,8 @@ bench: build ## benchmarks; that of DNS beside others' wants coredns, gdnsd and 
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(BENCH)
 
 .PHONY: e2e
-e2e: build envoy python amtool promtool prometheus grpcjs browser ## the tests with real Envoys, plugins and resolvers, none skipped, and all scenes of the demo
-	LOCKKEEPER_TEST_KILLS=50 LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd,grpcjs,browser go test -count=1 -timeout 60m ./gateway/... ./xds/... ./plugins/... ./examples/...
+e2e: build envoy python amtool promtool prometheus grpcjs browser exporters jvm ## the tests with real Envoys, plugins and resolvers, none skipped, and all scenes of the demo
+	LOCKKEEPER_TEST_KILLS=50 LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd,grpcjs,browser,exporters,jvm go test -count=1 -timeout 60m ./gateway/... ./xds/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene alert'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene outage'
@@ -106,22 +121,37 @@ $(tools)/coredns:
 .PHONY: prometheus
 prometheus: $(tools)/prometheus ## a real Prometheus, Debian's, in .cache/
 
-# apt gets directories of its own: so it takes no root, and installs nothing.
 $(tools)/prometheus:
-	rm -rf $(apt)
-	mkdir -p $(tools) $(apt)/state/lists/partial $(apt)/cache/archives/partial
-	cd $(apt) && for command in update 'download prometheus'; do \
-		apt-get -q -o Dir::State=$(apt)/state -o Dir::Cache=$(apt)/cache -o APT::Sandbox::User= $$command || exit 1; \
-	done
-	dpkg -x $(apt)/prometheus_*.deb $(apt)/files
-	mv $(apt)/files/usr/bin/prometheus $@
-	rm -rf $(apt)
+	$(call debian,prometheus)
+
+.PHONY: exporters
+exporters: $(tools)/prometheus-node-exporter $(tools)/cadvisor $(shop)/node_modules/.package-lock.json ## what examples/layers scrapes: node_exporter, cAdvisor, a client for Node, in .cache/ (wants node and npm)
+
+$(tools)/prometheus-node-exporter:
+	$(call debian,prometheus-node-exporter)
+
+$(tools)/cadvisor: gateway/testdata/cadvisor/main.go gateway/testdata/cadvisor/go.mod
+	cd $(<D) && go build -o $@ .
+
+$(shop)/node_modules/.package-lock.json: examples/layers/node/package.json examples/layers/node/package-lock.json
+	mkdir -p $(shop)
+	cp $^ $(shop)
+	cd $(shop) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: jvm
+jvm: $(jvm)/Shop.class ## the JVM program of examples/layers, in .cache/ (wants a JDK and Maven)
+
+$(jvm)/Shop.class: examples/layers/jvm/Shop.java examples/layers/jvm/pom.xml
+	rm -rf $(jvm)
+	mvn -q -B -f examples/layers/jvm/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(jvm)/jars -DincludeScope=runtime
+	javac -cp '$(jvm)/jars/*' -d $(jvm) $<
 
 .PHONY: promtool
 promtool: ## Prometheus's own tool, which tests deploy/rules, in .cache/
 	GOBIN=$(tools) go install github.com/prometheus/prometheus/cmd/promtool
 
-$(venv)/python-requirements: examples/plugins/python/requirements.txt gateway/dns/testdata/requirements.txt | $(venv)/bin/pip
+$(venv)/python-requirements: examples/plugins/python/requirements.txt gateway/dns/testdata/requirements.txt examples/layers/python/requirements.txt | $(venv)/bin/pip
 	$(venv)/bin/pip install --quiet --disable-pip-version-check $(addprefix -r ,$^)
 	@touch $@
 
