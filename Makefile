@@ -2,6 +2,7 @@
 
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 build   := go build -ldflags '-s -w -X main.version=$(version)'
+bin     := bin
 venv    := .cache/venv
 envoy   := $(venv)/bin/envoy
 tools   := $(CURDIR)/.cache/tools
@@ -22,6 +23,9 @@ dpkg -x $(apt)/$(1)/$(1)_*.deb $(apt)/$(1)/files
 mv $(apt)/$(1)/files/usr/bin/$(1) $@
 rm -rf $(apt)/$(1)
 endef
+schemas := .cache/schemas
+# The directory of a module, MODULE@VERSION, as Go keeps it.
+module = $$(go mod download -json $(1) | sed -n 's/.*"Dir": "\(.*\)",/\1/p')
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
 BENCH     ?= ./xds ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./gateway/cluster ./probes ./plugins/storage/victoriametrics
@@ -41,13 +45,17 @@ demo: build envoy ## two data centres on this machine, watched by the gateway (D
 
 .PHONY: build
 build: ## bin/lockkeeper and bin/plugins/*
-	$(build) -o bin/lockkeeper ./gateway
+	$(build) -o $(bin)/lockkeeper ./gateway
 	@for main in plugins/*/*/main.go; do \
 		plugin=$$(dirname $$main); \
 		name=$$(basename $$(dirname $$plugin))-$$(basename $$plugin); \
-		echo "$(build) -o bin/plugins/$$name ./$$plugin"; \
-		$(build) -o bin/plugins/$$name ./$$plugin || exit 1; \
+		echo "$(build) -o $(bin)/plugins/$$name ./$$plugin"; \
+		$(build) -o $(bin)/plugins/$$name ./$$plugin || exit 1; \
 	done
+
+.PHONY: static
+static: ## the same without C in bin/static: programs that need nothing of the system, as in deploy/docker
+	CGO_ENABLED=0 $(MAKE) --no-print-directory build bin=bin/static
 
 .PHONY: test
 test: build ## all tests; those that need an Envoy, modules of Python, amtool, promtool or a Prometheus are skipped where it cannot be had
@@ -117,6 +125,25 @@ coredns: $(tools)/coredns ## a real CoreDNS, which the benchmark of DNS compares
 
 $(tools)/coredns:
 	GOBIN=$(tools) go install github.com/coredns/coredns@v1.15.0
+
+.PHONY: helm
+helm: $(tools)/helm $(schemas)/kubernetes-1.36.3.json ## a real Helm and Kubernetes' schemas, which test the chart, in .cache/
+
+$(tools)/helm:
+	GOBIN=$(tools) go install helm.sh/helm/v3/cmd/helm@v3.22.0
+
+$(schemas)/kubernetes-%.json:
+	mkdir -p $(schemas)
+	cp $(call module,k8s.io/kubernetes@v$*)/api/openapi-spec/swagger.json $@
+
+.PHONY: istio
+istio: $(schemas)/istio-1.24.2.yaml $(schemas)/istio-1.31.1.yaml ## Istio's published schemas, which test deploy/istio, in .cache/
+
+$(schemas)/istio-%.yaml: | $(venv)/bin/python-grpc-tools-protoc
+	mkdir -p $(schemas)
+	api=$(call module,istio.io/api@v$*) && $(venv)/bin/python-grpc-tools-protoc -I$$api -I$$api/common-protos \
+		--include_imports --descriptor_set_out=$(schemas)/istio-$*.binpb mesh/v1alpha1/config.proto && \
+		cp $$api/kubernetes/customresourcedefinitions.gen.yaml $@
 
 .PHONY: prometheus
 prometheus: $(tools)/prometheus ## a real Prometheus, Debian's, in .cache/
