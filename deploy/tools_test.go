@@ -91,11 +91,12 @@ func writeFile(t *testing.T, name, text string) string {
 // blocks are the code blocks of a Markdown file in one language.
 func blocks(t *testing.T, file, language string) (all []string) {
 	t.Helper()
-	for _, block := range strings.Split(readFile(t, file), "```"+language+"\n")[1:] {
-		text, _, closed := strings.Cut(block, "```")
-		require.True(t, closed, file)
-		all = append(all, text)
+	for i, text := range strings.Split("\n"+readFile(t, file), "\n```") { // outside, inside, outside …
+		if named, block, _ := strings.Cut(text, "\n"); i%2 == 1 && named == language {
+			all = append(all, block+"\n")
+		}
 	}
+	require.NotEmpty(t, all, file)
 	return all
 }
 
