@@ -18,6 +18,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+
+	"github.com/lockkeeper/lockkeeper/plugins/storage/storagetest"
 )
 
 const (
@@ -42,7 +44,7 @@ func BenchmarkExport(b *testing.B) {
 		defer buffers.Put(buffer)
 		*buffer = append((*buffer)[:0], batches[i%len(batches)]...)
 		stamp(*buffer, time.Now())
-		return p.exportBytes(b.Context(), *buffer)
+		return p.Export(b.Context(), storagetest.ExportMetrics, *buffer)
 	})
 }
 
@@ -67,13 +69,13 @@ func measure(b *testing.B, p *process, send func(batch int) error) {
 		flight.Wait()
 	}
 	sendAll(benchSeries / benchBatch) // the series exist
-	host, plugin, began := cpuSelf(b), cpuOf(b, p.command.Process.Pid), time.Now()
+	host, plugin, began := cpuSelf(b), cpuOf(b, p.Command.Process.Pid), time.Now()
 	b.ResetTimer()
 	sendAll(b.N)
 	b.StopTimer()
 	elapsed := time.Since(began)
-	p.stopOnly()
-	host, plugin = cpuSelf(b)-host, cpuOf(b, p.command.Process.Pid)-plugin
+	p.StopOnly()
+	host, plugin = cpuSelf(b)-host, cpuOf(b, p.Command.Process.Pid)-plugin
 	samples := float64(b.N) * benchBatch
 	b.ReportMetric(samples/(host+plugin).Seconds(), "samples/s/core")
 	b.ReportMetric(samples/elapsed.Seconds(), "samples/s")
@@ -184,7 +186,7 @@ func BenchmarkRemoteWrite(b *testing.B) {
 			requests[i].Timeseries[j].Samples[0].Timestamp = now
 		}
 		body := snappy.Encode(nil, requests[i].MarshalProtobuf(nil))
-		response, err := http.Post(p.write, "application/x-protobuf", bytes.NewReader(body))
+		response, err := http.Post(p.Info.GetRemoteWriteUrl(), "application/x-protobuf", bytes.NewReader(body))
 		if err != nil {
 			return err
 		}

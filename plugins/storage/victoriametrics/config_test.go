@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/lockkeeper/lockkeeper/plugins/storage/victoria"
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
@@ -34,11 +35,11 @@ func TestReadmeShowsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decode(sdk.NewConfig("victoriametrics", "", raw))
+	got, err := victoria.Decode(sdk.NewConfig("victoriametrics", "", raw), victoria.Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := defaultSettings()
+	want := defaults()
 	if want.DataDirectory, err = filepath.Abs("lockkeeper-data/victoriametrics"); err != nil {
 		t.Fatal(err)
 	}

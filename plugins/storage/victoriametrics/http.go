@@ -1,49 +1,26 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/app/vmselect"
-	"github.com/VictoriaMetrics/VictoriaMetrics/lib/appmetrics"
 
+	"github.com/lockkeeper/lockkeeper/plugins/storage/victoria"
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
 // maxRemoteWrite is what VictoriaMetrics takes in one remote write request.
 const maxRemoteWrite = 32 << 20
 
-// web is the HTTP server: what reads, by an allow-list, and remote write. Nothing here deletes or administers.
-type web struct{ server *http.Server }
-
-func serveHTTP(listener net.Listener, s *store) *web {
+// api is what reads, by an allow-list, and remote write. Nothing there deletes or administers.
+func api(s *store) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { appmetrics.WritePrometheusMetrics(w) })
 	mux.HandleFunc("POST /api/v1/write", s.remoteWrite)
 	mux.HandleFunc("POST /prometheus/api/v1/write", s.remoteWrite)
 	mux.HandleFunc("/", read)
-	w := &web{&http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}}
-	go func() {
-		if err := w.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			warn("query API: %v", err)
-		}
-	}()
-	return w
-}
-
-// stop lets requests under way end for a moment, then cuts them off.
-func (w *web) stop(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-	defer cancel()
-	if w.server.Shutdown(ctx) != nil {
-		_ = w.server.Close()
-	}
+	return mux
 }
 
 // read serves vmui and the reading part of VictoriaMetrics's HTTP API, with or without /prometheus in front.
@@ -81,7 +58,7 @@ func (s *store) remoteWrite(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	switch err := s.write(recordRemoteWrite, body); {
+	switch err := s.Write(victoria.RemoteWrite, body); {
 	case err == nil:
 		w.WriteHeader(http.StatusNoContent)
 	case sdk.IsPermanent(err):

@@ -25,7 +25,7 @@ func TestReadingOverHTTP(t *testing.T) {
 	p := withOneSample(t)
 	f := func(method, path string, code int, want string) {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), method, p.query+path, nil)
+		request, err := http.NewRequestWithContext(t.Context(), method, p.Info.GetQueryUrl()+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,10 +72,10 @@ func TestOnlyReadingOverHTTP(t *testing.T) {
 			"/api/v1/admin/status/metric_names_stats/reset", "/api/v1/import/prometheus", "/opentelemetry/v1/metrics", "/write",
 			"/flags", "/config", "/-/reload", "/debug/pprof/heap", "/vmalert/",
 		} {
-			if code := p.status("POST", p.query+prefix+path); code/100 == 2 {
+			if code := p.status("POST", p.Info.GetQueryUrl()+prefix+path); code/100 == 2 {
 				t.Errorf("POST %s%s: %d", prefix, path, code)
 			}
-			if code := p.status("GET", p.query+prefix+path); code/100 == 2 {
+			if code := p.status("GET", p.Info.GetQueryUrl()+prefix+path); code/100 == 2 {
 				t.Errorf("GET %s%s: %d", prefix, path, code)
 			}
 		}
@@ -104,7 +104,7 @@ func TestRemoteWriteSurvivesAKill(t *testing.T) {
 	p := start(t, directory)
 	write := func(body []byte) int {
 		t.Helper()
-		response, err := http.Post(p.write, "application/x-protobuf", bytes.NewReader(body))
+		response, err := http.Post(p.Info.GetRemoteWriteUrl(), "application/x-protobuf", bytes.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +121,7 @@ func TestRemoteWriteSurvivesAKill(t *testing.T) {
 	if code := write([]byte("garbage")); code != http.StatusBadRequest {
 		t.Errorf("garbage: got %d", code)
 	}
-	p.kill()
+	p.Kill()
 	p = start(t, directory)
 	p.eventually(`ALERTS{alertstate="firing"}`, 1)
 }

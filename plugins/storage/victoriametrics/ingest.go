@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/app/vminsert/common"
 	"github.com/VictoriaMetrics/VictoriaMetrics/app/vminsert/promremotewrite"
@@ -14,25 +15,32 @@ import (
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/httpserver"
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/promrelabel"
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/writeconcurrencylimiter"
-	"github.com/golang/snappy"
 
+	"github.com/lockkeeper/lockkeeper/plugins/storage/victoria"
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
 var errReadOnly = errors.New("the disk that holds data_directory is nearly full: VictoriaMetrics takes no samples until space is freed")
 
-// insert puts one request into VictoriaMetrics, where it is only in memory when insert returns.
-func (s *store) insert(kind recordKind, body []byte) error {
+// store is VictoriaMetrics, and what keeps it from forgetting.
+type store struct {
+	*victoria.Store
+	pool sync.Pool // of *request
+}
+
+func newStore(log *victoria.Log) *store {
+	s := new(store)
+	s.Store = victoria.NewStore(victoria.Database{Name: "VictoriaMetrics", Insert: s.insert, Show: vmstorage.DebugFlush, Flushed: flushed}, log)
+	return s
+}
+
+// insert puts one request into VictoriaMetrics, where it is only in memory when insert returns. What was inserted before is
+// stored once all the same, by VictoriaMetrics's deduplication.
+func (s *store) insert(kind victoria.Kind, body []byte) error {
 	switch kind {
-	case recordOTLP:
+	case victoria.OTLP:
 		return s.insertOTLP(body)
-	case recordPackedOTLP:
-		request, err := unpack(body)
-		if err != nil {
-			return err
-		}
-		return s.insertOTLP(request)
-	case recordRemoteWrite:
+	case victoria.RemoteWrite:
 		request := &http.Request{URL: new(url.URL), Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
 		return insertError(promremotewrite.InsertHandler(request))
 	default:
@@ -76,22 +84,6 @@ func (s *store) insertOTLP(body []byte) error {
 	metadata := common.GetInsertCtx()
 	defer common.PutInsertCtx(metadata)
 	return insertError(metadata.WriteMetadata(r.metadata))
-}
-
-// unpack is the request in a recordPackedOTLP.
-func unpack(pack []byte) ([]byte, error) {
-	size, err := snappy.DecodedLen(pack)
-	if err == nil && size > sdk.MaxMessageBytes {
-		err = fmt.Errorf("%d bytes are more than a request has", size)
-	}
-	if err != nil {
-		return nil, sdk.Permanent(err)
-	}
-	body, err := snappy.Decode(nil, pack)
-	if err != nil {
-		return nil, sdk.Permanent(err)
-	}
-	return body, nil
 }
 
 func labelName(name string) string {

@@ -1,7 +1,7 @@
 // Command storage-victoriametrics is the storage plugin that keeps metrics in VictoriaMetrics, embedded in its
 // own process. OTLP requests come in from the gateway; Prometheus's query API and vmui go out over HTTP.
 //
-// What it acknowledges survives the death of the process: see wal.go and store.go.
+// What it acknowledges survives the death of the process: see package victoria.
 package main
 
 import (
@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/app/vmstorage"
 
+	"github.com/lockkeeper/lockkeeper/plugins/storage/victoria"
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
@@ -36,16 +36,16 @@ func open(ctx context.Context, c sdk.Config) (_ *sdk.Storage, err error) {
 			}
 		}
 	}()
-	settings, err := decode(c)
+	settings, err := victoria.Decode(c, defaults())
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockDirectory(settings.DataDirectory)
+	lock, err := victoria.LockDirectory(settings.DataDirectory, "VictoriaMetrics")
 	if err != nil {
 		return nil, err
 	}
 	opened = append(opened, lock)
-	log, leftover, err := openWAL(filepath.Join(settings.DataDirectory, "wal"))
+	log, err := victoria.OpenLog(filepath.Join(settings.DataDirectory, "wal"))
 	if err != nil {
 		return nil, fmt.Errorf("data_directory %q: %w", settings.DataDirectory, err)
 	}
@@ -57,17 +57,17 @@ func open(ctx context.Context, c sdk.Config) (_ *sdk.Storage, err error) {
 	if err := startVictoriaMetrics(settings); err != nil {
 		return nil, err
 	}
-	store := newStore(log, leftover)
-	store.waitReplay(ctx, replayWait)
-	web := serveHTTP(listener, store)
+	store := newStore(log)
+	store.WaitReplay(ctx, replayWait)
+	web := victoria.Serve(listener, api(store))
 
 	base := "http://" + listener.Addr().String()
 	return &sdk.Storage{
-		WriteMetrics: func(_ context.Context, m sdk.Metrics) error { return store.write(recordOTLP, m.Bytes()) },
+		WriteMetrics: func(_ context.Context, m sdk.Metrics) error { return store.Write(victoria.OTLP, m.Bytes()) },
 		Health:       health,
 		Stop: func(ctx context.Context) error {
-			web.stop(ctx)
-			store.stop(stopVictoriaMetrics)
+			web.Stop(ctx)
+			store.Stop(stopVictoriaMetrics)
 			return lock.Close()
 		},
 		QueryURL:       base,
@@ -83,5 +83,6 @@ func health(context.Context) error {
 	return nil
 }
 
-func info(format string, args ...any) { fmt.Fprintf(os.Stderr, "[INFO] "+format+"\n", args...) }
-func warn(format string, args ...any) { fmt.Fprintf(os.Stderr, "[WARN] "+format+"\n", args...) }
+func defaults() victoria.Settings {
+	return victoria.Settings{Retention: "30d", MemoryPercent: 20}
+}

@@ -5,11 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/lockkeeper/lockkeeper/plugins/storage/storagetest"
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
@@ -18,9 +20,9 @@ const never, notNow = codes.InvalidArgument, codes.Unavailable
 // mustRefuse starts the plugin, which must refuse with the code and with one line that has each of want.
 func mustRefuse(t *testing.T, config map[string]any, listen string, code codes.Code, want ...string) {
 	t.Helper()
-	p, err := launch(t, config, listen)
+	p, err := storagetest.Launch(t, config, listen)
 	if status.Code(err) != code {
-		t.Fatalf("%v: %v, want %v\n%s", config, err, code, p.log)
+		t.Fatalf("%v: %v, want %v\n%s", config, err, code, p.Log)
 	}
 	message := status.Convert(err).Message()
 	for _, text := range want {
@@ -56,13 +58,17 @@ func TestRefusesWhatItCannotHave(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	running := start(t, t.TempDir())
+	busy := t.TempDir()
+	running := start(t, busy)
 	locked := t.TempDir()
-	lock, err := lockFile(filepath.Join(locked, "flock.lock"))
+	lock, err := os.Create(filepath.Join(locked, "flock.lock"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +79,7 @@ func TestRefusesWhatItCannotHave(t *testing.T) {
 		mustRefuse(t, map[string]any{"data_directory": directory}, listen, code, want...)
 	}
 	// a second process on the same data
-	f(running.directory, "", notNow, running.directory, "in use by another process; stop that one")
+	f(busy, "", notNow, busy, "in use by another process; stop that one")
 	// a VictoriaMetrics of its own on the same data
 	f(locked, "", notNow, locked, "in use by a running VictoriaMetrics; stop it")
 	// no right to write: below a file nobody has it, not even root
@@ -84,7 +90,7 @@ func TestRefusesWhatItCannotHave(t *testing.T) {
 	f(t.TempDir(), taken.Addr().String(), notNow, taken.Addr().String(), "address already in use")
 
 	// the one that runs is not disturbed
-	if text := string(running.get("/api/v1/query?query=1")); !strings.Contains(text, "success") {
+	if text := string(running.Get("/api/v1/query?query=1")); !strings.Contains(text, "success") {
 		t.Errorf("the running process answers %s", text)
 	}
 }
@@ -96,7 +102,7 @@ func TestMistakeLeavesNothingBehind(t *testing.T) {
 		t.Fatal("an address that does not exist was accepted")
 	}
 	p := start(t, directory)
-	if text := string(p.get("/api/v1/query?query=1")); !strings.Contains(text, "success") {
+	if text := string(p.Get("/api/v1/query?query=1")); !strings.Contains(text, "success") {
 		t.Errorf("it answers %s", text)
 	}
 }

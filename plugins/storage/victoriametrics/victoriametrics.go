@@ -2,14 +2,9 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,36 +13,23 @@ import (
 	"github.com/VictoriaMetrics/VictoriaMetrics/app/vmselect/promql"
 	"github.com/VictoriaMetrics/VictoriaMetrics/app/vmstorage"
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/cgroup"
-	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logger"
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/lockkeeper/lockkeeper/plugins/storage/victoria"
 )
 
 // startVictoriaMetrics opens the database. VictoriaMetrics is made of global state: this works once in a process.
-func startVictoriaMetrics(s settings) error {
+func startVictoriaMetrics(s victoria.Settings) error {
 	flags := map[string]string{
-		"storageDataPath":       s.DataDirectory,
-		"retentionPeriod":       s.Retention,
-		"memory.allowedPercent": strconv.FormatFloat(s.MemoryPercent, 'g', -1, 64),
 		// Samples can be queried as soon as they are stored, not 30 s later.
 		"search.latencyOffset": "1ms",
 		// The same sample delivered twice is one sample.
 		"dedup.minScrapeInterval": "1ms",
-		// A web page from elsewhere has no business here.
-		"http.disableCORS":        "true",
-		"loggerLevel":             "WARN",
-		"loggerDisableTimestamps": "true",
 	}
-	for name, value := range flags {
-		if err := flag.Set(name, value); err != nil {
-			return fmt.Errorf("VictoriaMetrics flag %s=%s: %w", name, value, err)
-		}
-	}
-	// VictoriaMetrics refuses to start before the flags are parsed; this process has no command line.
-	if err := flag.CommandLine.Parse(nil); err != nil {
+	if err := s.SetFlags("VictoriaMetrics", flags); err != nil {
 		return err
 	}
-	logger.InitNoLogFlags()
-	logger.SetOutputForTests(logWriter{os.Stderr})
+	victoria.LogAs("VictoriaMetrics")
 
 	queries, wait := min(2*cgroup.AvailableCPUs(), 16), 10*time.Second
 	vmstorage.Init(queries, wait, promql.ResetRollupResultCacheIfNeeded)
@@ -62,6 +44,21 @@ func stopVictoriaMetrics() {
 	vminsert.Stop()
 	vmstorage.Stop()
 	vmselect.Stop()
+}
+
+// flushed is victoria.Database's. VictoriaMetrics holds samples for up to 12 s: first in buffers, which are empty when DebugFlush
+// returns, then as parts in memory, each of which leaves it only for one on disk.
+func flushed(tries int) (bool, error) {
+	for range tries {
+		vmstorage.DebugFlush()
+		if err := flushToDisk(); err != nil {
+			return false, err
+		}
+		if onDisk() {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // flushToDisk writes everything that was stored before the call to disk, except for what VictoriaMetrics is just
@@ -116,24 +113,4 @@ func onDisk() bool {
 		}
 	}
 	return empty == 2
-}
-
-// logWriter turns VictoriaMetrics's log lines, "level\tlocation\tmessage", into the form the gateway reads.
-// VictoriaMetrics counts on a process that ends when it panics: it does so here, where nothing recovers.
-type logWriter struct{ to io.Writer }
-
-func (w logWriter) Write(line []byte) (int, error) {
-	level, text, _ := strings.Cut(string(line), "\t")
-	location, message, _ := strings.Cut(text, "\t")
-	mark := "ERROR"
-	switch level {
-	case "info", "warn":
-		mark = strings.ToUpper(level)
-	}
-	fmt.Fprintf(w.to, "[%s] VictoriaMetrics: %s (%s)\n", mark, strings.TrimSpace(message), location)
-	if level == "panic" {
-		fmt.Fprintf(w.to, "panic: %s\n%s", message, debug.Stack())
-		os.Exit(1)
-	}
-	return len(line), nil
 }

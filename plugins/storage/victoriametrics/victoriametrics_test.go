@@ -12,11 +12,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/lockkeeper/lockkeeper/plugins/storage/storagetest"
 	"github.com/lockkeeper/lockkeeper/sdk/sdktest"
 )
 
 func TestConformance(t *testing.T) {
-	sdktest.Process(t, built(t), map[string]any{"data_directory": t.TempDir()})
+	sdktest.Process(t, storagetest.Build(t), map[string]any{"data_directory": t.TempDir()})
 }
 
 // One life of the process answers all questions about what a request becomes.
@@ -73,7 +74,7 @@ func TestWhatARequestBecomes(t *testing.T) {
 	f(`istio_request_duration_milliseconds_bucket{le="1"}`, 3, map[string]string{"__name__": "istio_request_duration_milliseconds_bucket", "le": "1"})
 	f(`istio_request_duration_milliseconds_bucket{le="+Inf"}`, 6, map[string]string{"__name__": "istio_request_duration_milliseconds_bucket", "le": "+Inf"})
 	p.eventually(`count({__name__=~".+"})`, 8)
-	if metadata := p.get("/api/v1/metadata"); !strings.Contains(string(metadata), `"istio_request_duration_milliseconds": [{"type":"histogram"`) {
+	if metadata := p.Get("/api/v1/metadata"); !strings.Contains(string(metadata), `"istio_request_duration_milliseconds": [{"type":"histogram"`) {
 		t.Errorf("metadata: %s", metadata)
 	}
 }
@@ -171,7 +172,7 @@ func TestTheSameSampleTwiceIsOneSample(t *testing.T) {
 		p.eventually(`sum_over_time(twice_total[10m])`, 45)
 	}
 	send()
-	p.stop()
+	p.Stop()
 	p = start(t, directory)
 	p.eventually(`count_over_time(twice_total[10m])`, 10)
 	send()
@@ -179,24 +180,10 @@ func TestTheSameSampleTwiceIsOneSample(t *testing.T) {
 
 func TestGarbageIsRefusedForGood(t *testing.T) {
 	p := start(t, t.TempDir())
-	if err := p.exportBytes(t.Context(), []byte("garbage")); status.Code(err) != codes.InvalidArgument {
+	if err := p.Export(t.Context(), storagetest.ExportMetrics, []byte("garbage")); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("got %v", err)
 	}
-	if text := string(p.get("/api/v1/query?query=1")); !strings.Contains(text, "success") {
+	if text := string(p.Get("/api/v1/query?query=1")); !strings.Contains(text, "success") {
 		t.Errorf("after it: %s", text)
-	}
-}
-
-func TestHostReadsTheLog(t *testing.T) {
-	var out strings.Builder
-	for _, line := range []string{"info\ta.go:1\tstarted\n", "warn\ta.go:2\tslow\n", "error\ta.go:3\tbad\n", "fatal\ta.go:4\tno disk\n"} {
-		if n, err := (logWriter{&out}).Write([]byte(line)); n != len(line) || err != nil {
-			t.Errorf("%q: %d, %v", line, n, err)
-		}
-	}
-	want := "[INFO] VictoriaMetrics: started (a.go:1)\n[WARN] VictoriaMetrics: slow (a.go:2)\n" +
-		"[ERROR] VictoriaMetrics: bad (a.go:3)\n[ERROR] VictoriaMetrics: no disk (a.go:4)\n"
-	if out.String() != want {
-		t.Errorf("got %s", &out)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package victoria
 
 import (
 	"bytes"
@@ -11,14 +11,14 @@ import (
 )
 
 type record struct {
-	kind recordKind
+	kind Kind
 	body string
 }
 
 func readAll(t *testing.T, segments []segment) (records []record, unread int64) {
 	t.Helper()
 	for _, s := range segments {
-		left, err := readSegment(s.path, func(kind recordKind, body []byte) error {
+		left, err := readSegment(s.path, func(kind Kind, body []byte) error {
 			records = append(records, record{kind, string(body)})
 			return nil
 		})
@@ -30,43 +30,43 @@ func readAll(t *testing.T, segments []segment) (records []record, unread int64) 
 	return records, unread
 }
 
-func newTestWAL(t *testing.T, directory string) (*wal, []segment) {
+func newTestLog(t *testing.T, directory string) *Log {
 	t.Helper()
-	w, leftover, err := openWAL(directory)
+	l, err := OpenLog(directory)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.rotate() })
-	return w, leftover
+	t.Cleanup(func() { l.rotate() })
+	return l
 }
 
-func mustAppend(t *testing.T, w *wal, body string) {
+func mustAppend(t *testing.T, w *Log, body string) {
 	t.Helper()
-	if err := w.append(recordOTLP, []byte(body)); err != nil {
+	if err := w.Append(OTLP, []byte(body)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestWALKeepsRecordsInOrderAcrossProcesses(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "wal")
-	w, leftover := newTestWAL(t, directory)
-	if len(leftover) != 0 || w.bytes() != 0 {
-		t.Fatalf("a new log has %v", leftover)
+	w := newTestLog(t, directory)
+	if len(w.leftover) != 0 || w.Bytes() != 0 {
+		t.Fatalf("a new log has %v", w.leftover)
 	}
 	mustAppend(t, w, "one")
 	mustAppend(t, w, "")
 	w.rotate()
-	if err := w.append(recordRemoteWrite, bytes.Repeat([]byte{7}, 1<<20)); err != nil {
+	if err := w.Append(RemoteWrite, bytes.Repeat([]byte{7}, 1<<20)); err != nil {
 		t.Fatal(err)
 	}
 
-	again, leftover := newTestWAL(t, directory) // as after a kill: nothing was closed
-	if again.bytes() != w.bytes() {
-		t.Errorf("%d bytes, want %d", again.bytes(), w.bytes())
+	again := newTestLog(t, directory) // as after a kill: nothing was closed
+	if again.Bytes() != w.Bytes() {
+		t.Errorf("%d bytes, want %d", again.Bytes(), w.Bytes())
 	}
 	mustAppend(t, again, "later")
-	records, unread := readAll(t, append(leftover, again.rotate()...))
-	want := []record{{recordOTLP, "one"}, {recordOTLP, ""}, {recordRemoteWrite, string(bytes.Repeat([]byte{7}, 1<<20))}, {recordOTLP, "later"}}
+	records, unread := readAll(t, append(again.leftover, again.rotate()...))
+	want := []record{{OTLP, "one"}, {OTLP, ""}, {RemoteWrite, string(bytes.Repeat([]byte{7}, 1<<20))}, {OTLP, "later"}}
 	if fmt.Sprint(records) != fmt.Sprint(want) || unread != 0 {
 		t.Errorf("got %d records, %d bytes unread", len(records), unread)
 	}
@@ -74,7 +74,7 @@ func TestWALKeepsRecordsInOrderAcrossProcesses(t *testing.T) {
 
 func TestWALForgetsOnlyWhatIsRemoved(t *testing.T) {
 	directory := t.TempDir()
-	w, _ := newTestWAL(t, directory)
+	w := newTestLog(t, directory)
 	mustAppend(t, w, "old")
 	old := w.rotate()
 	mustAppend(t, w, "new")
@@ -84,18 +84,18 @@ func TestWALForgetsOnlyWhatIsRemoved(t *testing.T) {
 	if err := w.remove(old); err != nil {
 		t.Errorf("removed twice: %v", err)
 	}
-	_, leftover := newTestWAL(t, directory)
+	leftover := newTestLog(t, directory).leftover
 	if records, _ := readAll(t, leftover); len(records) != 1 || records[0].body != "new" {
 		t.Errorf("left: %v", records)
 	}
-	if want := int64(recordHeader + 1 + len("new")); w.bytes() != want {
-		t.Errorf("%d bytes, want %d", w.bytes(), want)
+	if want := int64(recordHeader + 1 + len("new")); w.Bytes() != want {
+		t.Errorf("%d bytes, want %d", w.Bytes(), want)
 	}
 }
 
 // A process that is killed while it writes leaves a torn record: all before it are read.
 func TestWALTornAtEveryByte(t *testing.T) {
-	w, _ := newTestWAL(t, t.TempDir())
+	w := newTestLog(t, t.TempDir())
 	for _, body := range []string{"first", "second", "third"} {
 		mustAppend(t, w, body)
 	}
@@ -125,7 +125,7 @@ func TestWALTornAtEveryByte(t *testing.T) {
 }
 
 func TestWALDamagedRecordEndsTheSegment(t *testing.T) {
-	w, _ := newTestWAL(t, t.TempDir())
+	w := newTestLog(t, t.TempDir())
 	mustAppend(t, w, "first")
 	mustAppend(t, w, "second")
 	segments := w.rotate()
@@ -144,15 +144,15 @@ func TestWALDamagedRecordEndsTheSegment(t *testing.T) {
 
 // After a write that failed the log goes on in another segment, so that the torn record hides nothing.
 func TestWALGoesOnAfterAFailedWrite(t *testing.T) {
-	w, _ := newTestWAL(t, t.TempDir())
+	w := newTestLog(t, t.TempDir())
 	mustAppend(t, w, "before")
 	_ = w.file.Close()
-	if err := w.append(recordOTLP, []byte("lost")); err == nil || sdk.IsPermanent(err) {
+	if err := w.Append(OTLP, []byte("lost")); err == nil || sdk.IsPermanent(err) {
 		t.Fatalf("got %v, want an error that can be retried", err)
 	}
 	mustAppend(t, w, "after")
 	records, _ := readAll(t, w.rotate())
-	if fmt.Sprint(records) != fmt.Sprint([]record{{recordOTLP, "before"}, {recordOTLP, "after"}}) {
+	if fmt.Sprint(records) != fmt.Sprint([]record{{OTLP, "before"}, {OTLP, "after"}}) {
 		t.Errorf("got %v", records)
 	}
 }
@@ -163,7 +163,7 @@ func TestWALRefusesAStrangeFile(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := openWAL(directory); err == nil || !bytes.Contains([]byte(err.Error()), []byte(path)) {
+	if _, err := OpenLog(directory); err == nil || !bytes.Contains([]byte(err.Error()), []byte(path)) {
 		t.Errorf("got %v, want the path", err)
 	}
 }
@@ -175,14 +175,14 @@ func FuzzReadRecords(f *testing.F) {
 	f.Add([]byte{255, 255, 255, 255, 0, 0, 0, 0, 1}, []byte("tail"))
 	f.Fuzz(func(t *testing.T, segment, body []byte) {
 		read := 0
-		unread, err := readRecords(bytes.NewReader(segment), int64(len(segment)), func(_ recordKind, body []byte) error {
+		unread, err := readRecords(bytes.NewReader(segment), int64(len(segment)), func(_ Kind, body []byte) error {
 			read += recordHeader + 1 + len(body)
 			return nil
 		})
 		if err != nil || int64(read)+unread != int64(len(segment)) {
 			t.Fatalf("read %d, unread %d of %d: %v", read, unread, len(segment), err)
 		}
-		w, _, err := openWAL(t.TempDir())
+		w, err := OpenLog(t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}

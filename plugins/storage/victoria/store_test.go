@@ -1,4 +1,4 @@
-package main
+package victoria
 
 import (
 	"bytes"
@@ -12,11 +12,11 @@ import (
 )
 
 func TestFullWALRefusesRequestsForNow(t *testing.T) {
-	w, _ := newTestWAL(t, t.TempDir())
+	w := newTestLog(t, t.TempDir())
 	mustAppend(t, w, "x")
 	full := new(metrics.Counter)
-	s := &store{log: w, limit: 1, counters: counters{full: full}}
-	if err := s.write(recordOTLP, nil); err == nil || sdk.IsPermanent(err) {
+	s := &Store{log: w, limit: 1, counters: counters{full: full}}
+	if err := s.Write(OTLP, nil); err == nil || sdk.IsPermanent(err) {
 		t.Errorf("got %v, want an error that can be retried", err)
 	}
 	if full.Get() != 1 {
@@ -27,11 +27,11 @@ func TestFullWALRefusesRequestsForNow(t *testing.T) {
 func TestCheckpointKeepsTheLogWithoutProof(t *testing.T) {
 	f := func(proofs []bool, err error, paused, failed uint64, left bool) {
 		t.Helper()
-		w, _ := newTestWAL(t, t.TempDir())
+		w := newTestLog(t, t.TempDir())
 		mustAppend(t, w, "x")
-		s := &store{log: w, counters: counters{checkpoints: new(metrics.Counter), paused: new(metrics.Counter), failed: new(metrics.Counter)}}
+		s := &Store{log: w, counters: counters{checkpoints: new(metrics.Counter), paused: new(metrics.Counter), failed: new(metrics.Counter)}}
 		asked := 0
-		s.flushed = func(int) (bool, error) {
+		s.Flushed = func(int) (bool, error) {
 			asked++
 			if free := s.gate.TryRLock(); free != (asked == 1) {
 				t.Errorf("flush %d: writes are let through: %v", asked, free)
@@ -41,8 +41,8 @@ func TestCheckpointKeepsTheLogWithoutProof(t *testing.T) {
 			return proofs[asked-1], err
 		}
 		s.checkpoint()
-		if s.checkpoints.Get() != 1 || s.paused.Get() != paused || s.failed.Get() != failed || (w.bytes() > 0) != left {
-			t.Errorf("%v, %v: paused %d, failed %d, %d bytes left", proofs, err, s.paused.Get(), s.failed.Get(), w.bytes())
+		if s.checkpoints.Get() != 1 || s.paused.Get() != paused || s.failed.Get() != failed || (w.Bytes() > 0) != left {
+			t.Errorf("%v, %v: paused %d, failed %d, %d bytes left", proofs, err, s.paused.Get(), s.failed.Get(), w.Bytes())
 		}
 	}
 	// proven at once
@@ -51,32 +51,32 @@ func TestCheckpointKeepsTheLogWithoutProof(t *testing.T) {
 	f([]bool{false, true}, nil, 1, 0, false)
 	// not proven
 	f([]bool{false, false}, nil, 1, 1, true)
-	// VictoriaMetrics cannot
+	// the database cannot
 	f([]bool{false}, errors.New("no snapshot"), 0, 1, true)
 }
 
 // The log keeps OTLP compressed. What a segment holds in that form is not trusted.
 func TestPackedRequestIsReadAgain(t *testing.T) {
-	w, _ := newTestWAL(t, t.TempDir())
-	s := &store{log: w}
-	body := batch(t, 0)
+	w := newTestLog(t, t.TempDir())
+	s := &Store{log: w}
+	body := bytes.Repeat([]byte("the same again and again, "), 1000)
 	for range 2 {
-		if err := s.keep(recordOTLP, body); err != nil {
+		if err := s.keep(OTLP, body); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.keep(recordRemoteWrite, []byte("as it is")); err != nil {
+	if err := s.keep(RemoteWrite, []byte("as it is")); err != nil {
 		t.Fatal(err)
 	}
-	if packed := w.bytes() / 2; packed > int64(len(body))/8 {
+	if packed := w.Bytes() / 2; packed > int64(len(body))/8 {
 		t.Errorf("%d bytes of %d", packed, len(body))
 	}
 	records, unread := readAll(t, w.rotate())
-	if len(records) != 3 || unread != 0 || records[2] != (record{recordRemoteWrite, "as it is"}) {
+	if len(records) != 3 || unread != 0 || records[2] != (record{RemoteWrite, "as it is"}) {
 		t.Fatalf("%d records, %d bytes unread", len(records), unread)
 	}
 	for _, r := range records[:2] {
-		if got, err := unpack([]byte(r.body)); r.kind != recordPackedOTLP || err != nil || !bytes.Equal(got, body) {
+		if got, err := unpack([]byte(r.body)); r.kind != packedOTLP || err != nil || !bytes.Equal(got, body) {
 			t.Errorf("kind %d: %d bytes, %v", r.kind, len(got), err)
 		}
 	}

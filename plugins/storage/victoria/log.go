@@ -1,4 +1,4 @@
-package main
+package victoria
 
 import (
 	"bufio"
@@ -15,13 +15,13 @@ import (
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
-// wal is the write-ahead log: the requests that VictoriaMetrics may still hold in memory only. A record reaches
+// Log is the write-ahead log: the requests that the database may still hold in memory only. A record reaches
 // the kernel before its request is acknowledged, so it survives the death of the process by any signal. It is
 // not synced to the disk: the death of the machine may take it.
 //
 // A segment is a file of records: length (4 bytes, little endian; of kind and body), CRC-32C of kind and body
 // (4 bytes), kind (1 byte), body. Segments are written one after the other and deleted whole.
-type wal struct {
+type Log struct {
 	directory string
 
 	mu      sync.Mutex
@@ -30,6 +30,8 @@ type wal struct {
 	sealed  []segment // complete, in no order
 	next    uint64    // number of the next segment
 	size    int64     // of all segments that exist
+
+	leftover []segment // that an earlier process left, oldest first
 }
 
 // segment is one file of the log.
@@ -38,13 +40,13 @@ type segment struct {
 	size int64
 }
 
-// recordKind says what the body of a record is.
-type recordKind byte
+// Kind says what a request is.
+type Kind byte
 
 const (
-	recordOTLP        recordKind = 1 // ExportMetricsServiceRequest
-	recordRemoteWrite recordKind = 2 // compressed Prometheus remote write
-	recordPackedOTLP  recordKind = 3 // recordOTLP compressed by snappy
+	OTLP        Kind = 1 // ExportMetricsServiceRequest or ExportLogsServiceRequest
+	RemoteWrite Kind = 2 // compressed Prometheus remote write
+	packedOTLP  Kind = 3 // OTLP compressed by snappy, which only the log knows
 )
 
 const (
@@ -52,52 +54,51 @@ const (
 	maxRecord    = 2 * sdk.MaxMessageBytes // compression makes a little more of what it cannot make less
 )
 
-// openWAL creates the directory if need be. It returns the segments that an earlier process left, oldest first.
-func openWAL(directory string) (*wal, []segment, error) {
+// OpenLog opens the log in a directory, which it creates if need be.
+func OpenLog(directory string) (*Log, error) {
 	if err := os.MkdirAll(directory, 0o750); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	paths, err := filepath.Glob(filepath.Join(directory, "*.wal"))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	slices.Sort(paths)
-	w := &wal{directory: directory, next: 1}
-	var leftover []segment
+	l := &Log{directory: directory, next: 1}
 	for _, path := range paths {
 		stat, err := os.Stat(path)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		var number uint64
 		if _, err := fmt.Sscanf(filepath.Base(path), "%d.wal", &number); err != nil {
-			return nil, nil, fmt.Errorf("%q is not a segment of the write-ahead log; move it away", path)
+			return nil, fmt.Errorf("%q is not a segment of the write-ahead log; move it away", path)
 		}
-		leftover = append(leftover, segment{path, stat.Size()})
-		w.next = number + 1
-		w.size += stat.Size()
+		l.leftover = append(l.leftover, segment{path, stat.Size()})
+		l.next = number + 1
+		l.size += stat.Size()
 	}
-	return w, leftover, nil
+	return l, nil
 }
 
-// append writes one record. When it fails, the record is not in the log, or is the torn end of a segment.
-func (w *wal) append(kind recordKind, body []byte) error {
+// Append writes one record. When it fails, the record is not in the log, or is the torn end of a segment.
+func (l *Log) Append(kind Kind, body []byte) error {
 	header := make([]byte, recordHeader+1)
 	header[recordHeader] = byte(kind)
 	binary.LittleEndian.PutUint32(header, uint32(1+len(body)))
 	binary.LittleEndian.PutUint32(header[4:], checksum(header[recordHeader:], body))
 
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err := w.create(); err != nil {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.create(); err != nil {
 		return fmt.Errorf("write-ahead log: %w", err)
 	}
 	for _, part := range [][]byte{header, body} {
-		n, err := w.file.Write(part)
-		w.current.size += int64(n)
-		w.size += int64(n)
+		n, err := l.file.Write(part)
+		l.current.size += int64(n)
+		l.size += int64(n)
 		if err != nil {
-			w.seal()
+			l.seal()
 			return fmt.Errorf("write-ahead log: %w", err)
 		}
 	}
@@ -105,52 +106,52 @@ func (w *wal) append(kind recordKind, body []byte) error {
 }
 
 // create opens the next segment unless one is open.
-func (w *wal) create() error {
-	if w.file != nil {
+func (l *Log) create() error {
+	if l.file != nil {
 		return nil
 	}
-	path := filepath.Join(w.directory, fmt.Sprintf("%016d.wal", w.next))
+	path := filepath.Join(l.directory, fmt.Sprintf("%016d.wal", l.next))
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o640)
 	if err != nil {
 		return err
 	}
-	w.file, w.current = file, segment{path: path}
-	w.next++
+	l.file, l.current = file, segment{path: path}
+	l.next++
 	return nil
 }
 
 // seal closes the segment being written: the next record begins another.
-func (w *wal) seal() {
-	if w.file == nil {
+func (l *Log) seal() {
+	if l.file == nil {
 		return
 	}
-	_ = w.file.Close()
-	w.sealed = append(w.sealed, w.current)
-	w.file = nil
+	_ = l.file.Close()
+	l.sealed = append(l.sealed, l.current)
+	l.file = nil
 }
 
 // rotate seals the segment being written and returns all that are sealed.
-func (w *wal) rotate() []segment {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.seal()
-	return slices.Clone(w.sealed)
+func (l *Log) rotate() []segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seal()
+	return slices.Clone(l.sealed)
 }
 
 // adopt takes over segments that an earlier process left, once they were replayed.
-func (w *wal) adopt(segments []segment) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.sealed = append(w.sealed, segments...)
+func (l *Log) adopt(segments []segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sealed = append(l.sealed, segments...)
 }
 
 // remove deletes sealed segments. One that cannot be deleted stays sealed.
-func (w *wal) remove(segments []segment) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (l *Log) remove(segments []segment) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var failed error
 	for _, s := range segments {
-		i := slices.Index(w.sealed, s)
+		i := slices.Index(l.sealed, s)
 		if i < 0 {
 			continue
 		}
@@ -158,23 +159,23 @@ func (w *wal) remove(segments []segment) error {
 			failed = err
 			continue
 		}
-		w.size -= s.size
-		w.sealed = slices.Delete(w.sealed, i, i+1)
+		l.size -= s.size
+		l.sealed = slices.Delete(l.sealed, i, i+1)
 	}
 	return failed
 }
 
-// bytes is the size of all segments, those that an earlier process left included.
-func (w *wal) bytes() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.size
+// Bytes is the size of all segments, those that an earlier process left included.
+func (l *Log) Bytes() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.size
 }
 
 // readSegment calls each with every record, in order; body is valid until each returns. It stops without an
 // error at the first record that is not whole, which is where a process was killed in the middle of a write,
 // and tells how many bytes it left unread.
-func readSegment(path string, each func(kind recordKind, body []byte) error) (unread int64, err error) {
+func readSegment(path string, each func(kind Kind, body []byte) error) (unread int64, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return 0, err
@@ -187,7 +188,7 @@ func readSegment(path string, each func(kind recordKind, body []byte) error) (un
 	return readRecords(bufio.NewReaderSize(file, 1<<20), stat.Size(), each)
 }
 
-func readRecords(from io.Reader, left int64, each func(kind recordKind, body []byte) error) (int64, error) {
+func readRecords(from io.Reader, left int64, each func(kind Kind, body []byte) error) (int64, error) {
 	var header [recordHeader]byte
 	var record []byte
 	for left > 0 {
@@ -205,7 +206,7 @@ func readRecords(from io.Reader, left int64, each func(kind recordKind, body []b
 		if checksum(record, nil) != binary.LittleEndian.Uint32(header[4:]) {
 			return left, nil
 		}
-		if err := each(recordKind(record[0]), record[1:]); err != nil {
+		if err := each(Kind(record[0]), record[1:]); err != nil {
 			return left, err
 		}
 		left -= recordHeader + length

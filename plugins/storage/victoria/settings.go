@@ -1,7 +1,11 @@
-package main
+// Package victoria is what VictoriaMetrics and VictoriaLogs have in common as storage plugins: their settings, a data directory
+// that one process has at a time, a write-ahead log for what they hold only in memory, an HTTP server and their log lines.
+// Each of them is made of global state, and ends its process when it cannot go on.
+package victoria
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,24 +20,21 @@ import (
 	"github.com/lockkeeper/lockkeeper/sdk"
 )
 
-// settings is the plugin's configuration.
-type settings struct {
-	// DataDirectory holds VictoriaMetrics's data and the write-ahead log. Required.
+// Settings is the configuration of both plugins.
+type Settings struct {
+	// DataDirectory holds the database's data and the write-ahead log. Required.
 	DataDirectory string `yaml:"data_directory"`
 
-	// Retention is how long samples are kept, in VictoriaMetrics's syntax with a unit: 30d, 12w, 1y; at least 1d.
+	// Retention is how long data is kept, in VictoriaMetrics's syntax with a unit: 30d, 12w, 1y; at least 1d.
 	Retention string `yaml:"retention"`
 
 	// MemoryPercent is the share of the machine's (or the container's) memory that caches may take.
 	MemoryPercent float64 `yaml:"memory_percent"`
 }
 
-func defaultSettings() settings {
-	return settings{Retention: "30d", MemoryPercent: 20}
-}
-
-func decode(c sdk.Config) (settings, error) {
-	s := defaultSettings()
+// Decode is the configuration that was given, over the defaults; the data directory is absolute. Its error tells all mistakes.
+func Decode(c sdk.Config, defaults Settings) (Settings, error) {
+	s := defaults
 	if err := c.Decode(&s); err != nil {
 		return s, err
 	}
@@ -73,9 +74,34 @@ func checkRetention(text string) error {
 	return nil
 }
 
-// lockDirectory creates the directory if need be and takes it for this process until the file is closed.
-// The lock goes away with the process, so that only its being held is worth another try.
-func lockDirectory(path string) (*os.File, error) {
+// SetFlags sets flags of the database, those of the settings besides, as if they were on the command line, which a plugin
+// does not have.
+func (s Settings) SetFlags(database string, flags map[string]string) error {
+	all := map[string]string{
+		"storageDataPath":       s.DataDirectory,
+		"retentionPeriod":       s.Retention,
+		"memory.allowedPercent": strconv.FormatFloat(s.MemoryPercent, 'g', -1, 64),
+		// A web page from elsewhere has no business here.
+		"http.disableCORS":        "true",
+		"loggerLevel":             "WARN",
+		"loggerDisableTimestamps": "true",
+	}
+	for name, value := range flags {
+		all[name] = value
+	}
+	for name, value := range all {
+		if err := flag.Set(name, value); err != nil {
+			return fmt.Errorf("%s flag %s=%s: %w", database, name, value, err)
+		}
+	}
+	// They refuse to start before the flags are parsed.
+	return flag.CommandLine.Parse(nil)
+}
+
+// LockDirectory creates the directory if need be and takes it for this process until the file is closed.
+// The lock goes away with the process, so that only its being held is worth another try. A database of its own on the same
+// data is refused too.
+func LockDirectory(path, database string) (*os.File, error) {
 	const cure = "give the gateway's user the right to write there, or set data_directory to another directory"
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return nil, sdk.Permanent(fmt.Errorf("data_directory %q cannot be created: %w; %s", path, err, cure))
@@ -87,11 +113,11 @@ func lockDirectory(path string) (*os.File, error) {
 		}
 		return nil, sdk.Permanent(fmt.Errorf("data_directory %q cannot be written: %w; %s", path, err, cure))
 	}
-	// A VictoriaMetrics of its own on the same data holds this lock; ours takes it again when it starts.
+	// A database of its own on the same data holds this lock; ours takes it again when it starts.
 	theirs, err := lockFile(filepath.Join(path, fs.FlockFilename))
 	if err != nil {
 		_ = file.Close()
-		return nil, fmt.Errorf("data_directory %q is in use by a running VictoriaMetrics; stop it, or set data_directory to another directory", path)
+		return nil, fmt.Errorf("data_directory %q is in use by a running %s; stop it, or set data_directory to another directory", path, database)
 	}
 	return file, theirs.Close()
 }
