@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -170,21 +172,50 @@ func TestHostNamesOnLoopback(t *testing.T) {
 
 func TestPage(t *testing.T) {
 	_, address := start(t, componenttest.NewNopHost())
-	f := func(path, contentType, want string) {
+	f := func(path, contentType, want string) string {
 		t.Helper()
 		response, body := ask(t, address, http.MethodGet, path, "")
 		require.Equal(t, 200, response.StatusCode)
 		require.Equal(t, contentType, response.Header.Get("Content-Type"))
 		require.Contains(t, response.Header.Get("Content-Security-Policy"), "default-src 'none'; script-src 'self'")
+		require.Contains(t, response.Header.Get("Content-Security-Policy"), "require-trusted-types-for 'script'")
 		require.Equal(t, "nosniff", response.Header.Get("X-Content-Type-Options"))
 		require.Contains(t, body, want)
-		for _, risk := range []string{"innerHTML", "insertAdjacentHTML", "document.write", "eval(", "https://", "http://", "style=", "onclick"} {
-			require.NotContains(t, body, risk)
+		return body
+	}
+	index := f("/", "text/html; charset=utf-8", `<script src="app.js" defer></script>`)
+	for _, risk := range []string{"https://", "http://", "style=", "<style", "onclick"} {
+		require.NotContains(t, index, risk)
+	}
+	for _, script := range []string{
+		f("/app.js", "text/javascript; charset=utf-8", "api/v1/overview"), f("/layout.js", "text/javascript; charset=utf-8", "onmessage"),
+	} {
+		for _, risk := range []string{"insertAdjacentHTML", "document.write", "eval(", "new Function", "https://", "importScripts"} {
+			require.NotContains(t, script, risk)
 		}
 	}
-	f("/", "text/html; charset=utf-8", `<script src="app.js" defer></script>`)
-	f("/app.js", "text/javascript; charset=utf-8", "api/v1/edges")
 	f("/style.css", "text/css; charset=utf-8", "light-dark(")
+	f("/icon.svg", "image/svg+xml", "<svg")
+	f("/LICENSES.txt", "text/plain; charset=utf-8", "preact")
+}
+
+// What the page shows may have been made by an attacker: nothing in its sources makes markup or script of text.
+func TestPageWritesTextOnly(t *testing.T) {
+	sources, err := filepath.Glob("page/src/*.ts*")
+	require.NoError(t, err)
+	for _, folder := range []string{"graph", "view"} {
+		more, err := filepath.Glob("page/src/" + folder + "/*.ts*")
+		require.NoError(t, err)
+		sources = append(sources, more...)
+	}
+	require.Greater(t, len(sources), 20)
+	for _, source := range sources {
+		text, err := os.ReadFile(source)
+		require.NoError(t, err)
+		for _, risk := range []string{"innerHTML", "InnerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "srcdoc", "DOMParser"} {
+			require.NotContains(t, string(text), risk, source)
+		}
+	}
 }
 
 // errorOf is the message of an answer in the form of Prometheus's API.

@@ -1,0 +1,86 @@
+// The one state of the page, and the only way to change it: update() takes a function from the state to what changes in it.
+// Data flows one way: the gateway's document -> state -> views; views call functions that update the state.
+
+import type { EdgeDetail, Explanation, Overview } from "./document";
+
+export type SortKey = "trouble" | "source" | "destination" | "idc" | "rate" | "errors" | "p50_ms" | "p99_ms" | "loss";
+
+// Change is a change that is being asked for; the dialog shows it.
+export type Change =
+  | { kind: "hold" | "eject" | "restore"; subject: string }
+  | { kind: "release"; subject: string }
+  | { kind: "silence"; labels: Record<string, string> }
+  | { kind: "unsilence"; id: string; comment: string }
+  | { kind: "shift"; idc: string }
+  | { kind: "abort" }
+  | { kind: "token" };
+
+export interface Selected {
+  id: string;
+  detail?: EdgeDetail;
+  explained?: { flags: Explanation[]; together: { flags: string[]; meaning: string }[] };
+  problem?: string;
+}
+
+export interface State {
+  overview?: Overview;
+  received: number; // when the gateway was heard last, by performance.now()
+  serverTime: number; // what its clock said then, in ms since the epoch
+  problem: string; // why the last request failed; empty: it did not
+  filter: string;
+  view: "graph" | "table";
+  sort: { key: SortKey; down: boolean };
+  showAll: Record<string, boolean>; // lists that are unfolded, by name
+  selected?: Selected;
+  change?: Change;
+  help: boolean;
+  token: boolean; // there is one in this session
+  said: string; // what came of the last change, for everybody incl. screen readers
+}
+
+const tokenKey = "lockkeeper-token";
+
+// The token lives as long as the tab. A browser that forbids storage asks for it again after each reload.
+let held = "";
+
+export const state: { now: State } = {
+  now: {
+    received: 0, serverTime: 0, problem: "", filter: "", view: "graph", sort: { key: "trouble", down: true },
+    showAll: {}, help: false, token: readToken() !== "", said: "",
+  },
+};
+
+const listeners = new Set<() => void>();
+
+export function update(change: (s: State) => Partial<State>): void {
+  state.now = { ...state.now, ...change(state.now) };
+  for (const listener of listeners) listener();
+}
+
+// subscribe calls listener after each change, until the function that it returns is called.
+export function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => { listeners.delete(listener); };
+}
+
+// serverNow is the gateway's clock, whatever this machine's says.
+export function serverNow(s: State): number {
+  return s.serverTime + (performance.now() - s.received);
+}
+
+export function readToken(): string {
+  try {
+    return sessionStorage.getItem(tokenKey) ?? held;
+  } catch {
+    return held;
+  }
+}
+
+export function keepToken(token: string): void {
+  held = token;
+  try {
+    if (token) sessionStorage.setItem(tokenKey, token);
+    else sessionStorage.removeItem(tokenKey);
+  } catch { /* held does */ }
+  update(() => ({ token: token !== "" }));
+}

@@ -1,0 +1,145 @@
+// A change: what it will do and for how long, a look at what would come of it, and only then the deed.
+
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Refused, done, seconds, send, type Changed, type Wish } from "../changes";
+import { keepToken, serverNow, state, update, type Change, type State } from "../state";
+import { clock, plain, span } from "../text";
+import { Preview } from "./Preview";
+import { Sign } from "./parts";
+
+const close = (): void => update(() => ({ change: undefined }));
+
+export function Dialog(props: { label: string; onClose: () => void; children: JSX.Element | JSX.Element[] }): JSX.Element {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    dialog.current?.showModal();
+    return () => dialog.current?.close();
+  }, []);
+  return <dialog ref={dialog} aria-label={props.label} onCancel={(e) => { e.preventDefault(); props.onClose(); }}>{props.children}</dialog>;
+}
+
+export function ChangeDialog(props: { change: Change; s: State }): JSX.Element {
+  const { change, s } = props;
+  const [wish, setWish] = useState<Wish>({ for: "30m", why: "", hard: false, percent: 0, steps: false, long: false });
+  const [tried, setTried] = useState<Changed>();
+  const [refused, setRefused] = useState("");
+  const [busy, setBusy] = useState(false);
+  const set = (part: Partial<Wish>): void => { setWish({ ...wish, ...part }); setTried(undefined); setRefused(""); };
+  const submit = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    setRefused("");
+    setBusy(true);
+    try {
+      const answer = await send(change, wish, !tried);
+      if (tried) done(said(change, wish, answer, serverNow(state.now)));
+      else setTried(answer);
+    } catch (error) {
+      setRefused(error instanceof Refused ? error.message : String(error));
+      if (error instanceof Refused && error.unknown) setTried(undefined);
+    }
+    setBusy(false);
+  };
+  const title = titleOf(change);
+  if (change.kind === "token" || !s.token) return <TokenDialog then={change.kind === "token" ? "" : title} refused={refused} />;
+  return (
+    <Dialog label={title} onClose={close}>
+      <form onSubmit={(e) => { void submit(e); }}>
+        <h2>{title}</h2>
+        <p>{meaning(change, s)}</p>
+        {change.kind === "shift" && <ShiftFields wish={wish} set={set} idc={change.idc} />}
+        {timed(change) && <Lasts wish={wish} set={set} />}
+        <label>Why <input type="text" value={wish.why} maxLength={200} placeholder="ticket, name of the incident" onInput={(e) => set({ why: e.currentTarget.value })} /></label>
+        {["hold", "eject", "shift"].includes(change.kind) && <label class="check"><input type="checkbox" checked={wish.hard} onChange={(e) => set({ hard: e.currentTarget.checked })} /> Hard: does not yield even when no other healthy IDC is left</label>}
+        {tried && <Preview change={change} wish={wish} tried={tried} s={s} />}
+        {refused && <p class="notice bad" role="alert"><Sign level="bad" /> {plain(refused, 1200)}</p>}
+        <div class="buttons">
+          <button type="button" onClick={close}>Cancel</button>
+          <button type="submit" class={tried ? "danger" : "primary"} disabled={busy || (timed(change) && !(seconds(wish.for) > 0))}>{busy ? "…" : tried ? verb(change) : "Preview"}</button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+const timed = (c: Change): boolean => ["hold", "eject", "restore", "silence", "shift"].includes(c.kind);
+
+function Lasts(props: { wish: Wish; set: (part: Partial<Wish>) => void }): JSX.Element {
+  return (
+    <label>For how long <input type="text" list="spans" value={props.wish.for} required pattern="(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?" title="such as 30m or 1h30m"
+      onInput={(e) => props.set({ for: e.currentTarget.value, long: seconds(e.currentTarget.value) > 86_400 })} />
+      <datalist id="spans">{["5m", "15m", "30m", "1h", "4h", "8h", "24h"].map((x) => <option key={x} value={x} />)}</datalist>
+    </label>
+  );
+}
+
+function ShiftFields(props: { wish: Wish; set: (part: Partial<Wish>) => void; idc: string }): JSX.Element {
+  return (
+    <>
+      <label>Share of {plain(props.idc, 60)}, in percent <input type="number" min={0} max={100} step="any" value={props.wish.percent} required onInput={(e) => props.set({ percent: e.currentTarget.valueAsNumber || 0 })} /></label>
+      <label class="check"><input type="checkbox" checked={props.wish.steps} onChange={(e) => props.set({ steps: e.currentTarget.checked })} /> Halfway first, for a minute</label>
+    </>
+  );
+}
+
+function TokenDialog(props: { then: string; refused: string }): JSX.Element {
+  const [text, setText] = useState("");
+  const keep = (event: Event): void => {
+    event.preventDefault();
+    keepToken(text.trim());
+    if (!props.then) close();
+  };
+  return (
+    <Dialog label="Token" onClose={close}>
+      <form onSubmit={keep} autocomplete="off">
+        <h2>Token</h2>
+        <p>{props.then ? `“${props.then}” needs a token. ` : ""}It is one of extensions::console::tokens, says who you are, and is kept until this tab is closed.</p>
+        {props.refused ? <p class="notice bad" role="alert"><Sign level="bad" /> {plain(props.refused, 600)}</p> : <></>}
+        <label>Token <input type="password" value={text} autocomplete="off" onInput={(e) => setText(e.currentTarget.value)} required={props.then !== ""} /></label>
+        <div class="buttons">
+          <button type="button" onClick={close}>Cancel</button>
+          <button type="submit" class="primary">{text || props.then ? "Use it" : "Forget it"}</button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+function titleOf(c: Change): string {
+  switch (c.kind) {
+    case "hold": return `Hold ${plain(c.subject, 120)} as it is`;
+    case "eject": return `Eject ${plain(c.subject, 120)}`;
+    case "restore": return `Restore ${c.subject === "*" ? "all that is out" : plain(c.subject, 120)}`;
+    case "release": return `End the hold of ${plain(c.subject, 120)}`;
+    case "silence": return `Silence ${plain(c.labels["alertname"], 80)}`;
+    case "unsilence": return `End the silence “${plain(c.comment, 80)}”`;
+    case "shift": return `Shift traffic of ${plain(c.idc, 60)}`;
+    case "abort": return "End the shift that is on";
+    case "token": return "Token";
+  }
+}
+
+function meaning(c: Change, s: State): string {
+  const subject = "subject" in c ? s.overview?.sections.failover?.subjects?.find((x) => x.subject === c.subject) : undefined;
+  const observe = subject && !subject.act ? " Its kind is in mode observe: what a person asks for acts all the same." : "";
+  switch (c.kind) {
+    case "hold": return `It stays ${subject?.out ? "out" : "in"}, whatever is observed.${observe}`;
+    case "eject": return (c.subject.startsWith("idc/") ? "It gets no traffic: the other IDCs take over, unless none of them is healthy." : "It gets no new requests, unless it is the last of its cluster.") + observe;
+    case "restore": return `It is put back and held healthy, whatever is observed.${observe}`;
+    case "release": return "What is observed of it counts again, at once.";
+    case "silence": return "Nobody is told of alerts with exactly these labels. Nothing is repaired.";
+    case "unsilence": return "Whoever is to be told of such alerts is told again.";
+    case "shift": return "Moves the entry weights of DNS and edge routes; the other IDCs share the rest. When the time is over, what held before holds again.";
+    case "abort": return "What held before it holds again, at once.";
+    case "token": return "";
+  }
+}
+
+function verb(c: Change): string {
+  return { hold: "Hold it", eject: "Eject it", restore: "Restore it", release: "End the hold", silence: "Silence it", unsilence: "End the silence", shift: "Shift it", abort: "End the shift", token: "" }[c.kind];
+}
+
+function said(c: Change, wish: Wish, answer: Changed, now: number): string {
+  const until = timed(c) ? `, until ${clock(now + seconds(wish.for) * 1000)} (${span(seconds(wish.for))})` : "";
+  return `Done: ${titleOf(c)}${until}.${answer.problem ? ` ${plain(answer.problem, 300)}` : ""}`;
+}

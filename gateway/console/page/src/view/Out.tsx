@@ -1,0 +1,60 @@
+// What failover holds of machines and endpoints: what is out and why, what is unwell, frozen, held.
+
+import type { JSX } from "preact";
+import type { Failover, Hold, Subject } from "../document";
+import { left, plain } from "../text";
+import { subjects, unwell } from "../verdict";
+import { Changes } from "./Idcs";
+import { Ask, Missing, Section, Sign, Some, When } from "./parts";
+
+export function Out(props: { failover?: Failover; why?: string; all: Record<string, boolean>; now: number; filtered: boolean; takes: (text: string) => boolean }): JSX.Element {
+  const f = props.failover;
+  const all = subjects(f).filter((s) => s.kind !== "idc");
+  const matches = all.filter((s) => props.takes(`${s.subject} ${s.idc} ${s.why}`));
+  const bad = matches.filter((s) => s.out || unwell(s) || s.held || s.would_out);
+  const rest = matches.filter((s) => !bad.includes(s));
+  const well = all.filter((s) => s.health === "healthy" && !s.out).length;
+  return (
+    <Section id="out" title="Failover" note={f ? `${well} of ${all.length} machines and endpoints are well and in.` : undefined}>
+      {!f && <Missing what="Failover is not known" why={plain(props.why)} />}
+      {Object.entries(f?.alarms ?? {}).map(([name, text]) => <p key={name} class="notice bad"><Sign level="bad" /> {plain(name, 60)}: {plain(text, 400)}</p>)}
+      {Object.entries(f?.frozen ?? {}).map(([name, z]) => <p key={name} class="notice bad"><Sign level="bad" /> {plain(name, 80)} is frozen <When time={z.since} now={props.now} />: {plain(z.why, 400)}</p>)}
+      {f && bad.length === 0 && <p class="faint">Nothing is out.</p>}
+      <Some name="out" list={bad} few={8} all={props.all} each={(s) => <Item key={s.subject} s={s} now={props.now} drained={f?.serving?.out?.[s.subject]?.drain} />} />
+      {props.filtered && <Some name="in" list={rest} few={10} all={props.all} each={(s) => <Item key={s.subject} s={s} now={props.now} />} />}
+      {!props.filtered && rest.length > 0 && <p class="faint">Filter (/) to find one of the others and change it.</p>}
+      <Holds holds={f?.holds ?? []} all={props.all} now={props.now} />
+    </Section>
+  );
+}
+
+function Item(props: { s: Subject; now: number; drained?: boolean }): JSX.Element {
+  const { s } = props;
+  const what = s.out ? (props.drained ? "drained" : "out") : s.would_out && !s.act ? "would be out" : "in";
+  return (
+    <li class="subject">
+      <p>
+        <Sign level={s.out || unwell(s) ? "warn" : s.health === "healthy" ? "ok" : "unknown"} /> <strong>{plain(s.subject, 120)}</strong> {s.idc && <span class="faint">{plain(s.idc, 40)}</span>} {s.health}, {what}
+        {s.provisional ? ", provisional" : ""} <span class="faint"><When time={s.since} now={props.now} /></span>
+      </p>
+      {s.why && (s.out || unwell(s)) && <p class="why">{plain(s.why, 400)}</p>}
+      {s.blocked && <p class="why">Not taken out: {plain(s.blocked, 300)}</p>}
+      {(s.opinions ?? []).length > 1 && <p class="faint">{(s.opinions ?? []).map((o) => `${plain(o.site, 40)}: ${o.health || "unknown"}`).join("; ")}</p>}
+      <Changes s={s} />
+    </li>
+  );
+}
+
+function Holds(props: { holds: Hold[]; all: Record<string, boolean>; now: number }): JSX.Element {
+  return (
+    <div id="holds" tabIndex={-1}>
+      {props.holds.length > 0 && <h3>Holds</h3>}
+      <Some name="holds" list={props.holds} few={6} all={props.all} each={(h) => (
+        <li key={h.subject} class="subject">
+          <p><strong>{plain(h.action, 20)}</strong> {plain(h.subject, 120)} by {plain(h.by, 60)}, {left(h.until, props.now)}{h.hard ? ", hard" : ""}{h.why ? `: ${plain(h.why)}` : ""}</p>
+          <div class="tools"><Ask change={{ kind: "release", subject: h.subject }} label={`End the hold of ${plain(h.subject, 80)}`}>Release…</Ask></div>
+        </li>
+      )} />
+    </div>
+  );
+}
