@@ -26,6 +26,7 @@ endef
 schemas := .cache/schemas
 # The directory of a module, MODULE@VERSION, as Go keeps it.
 module = $$(go mod download -json $(1) | sed -n 's/.*"Dir": "\(.*\)",/\1/p')
+modules := .cache/console-page/node_modules
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
 BENCH     ?= ./xds ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./gateway/cluster ./probes ./plugins/storage/victoriametrics
@@ -103,6 +104,17 @@ generate: $(venv)/bin/python-grpc-tools-protoc ## Go and Python code of the prot
 		proto/plugin/v1/plugin.proto
 	$(venv)/bin/python -m grpc_tools.protoc -Isdk/proto/plugin/v1 --python_out=examples/plugins/python --grpc_python_out=examples/plugins/python \
 		plugin.proto
+
+.PHONY: page
+page: $(modules)/.package-lock.json ## the console's page, of gateway/console/page into gateway/console/web (wants node and npm)
+	ln -sfn ../../../$(modules) gateway/console/page/node_modules
+	cd gateway/console/page && node_modules/.bin/tsc --project . && node build.mjs
+
+$(modules)/.package-lock.json: gateway/console/page/package.json gateway/console/page/package-lock.json
+	mkdir -p $(dir $(modules))
+	cp $^ $(dir $(modules))
+	cd $(dir $(modules)) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 .PHONY: envoy
 envoy: $(envoy) ## a real Envoy, in .cache/
