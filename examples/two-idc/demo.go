@@ -53,7 +53,11 @@ func start(ctx context.Context, o options, s setting) (context.Context, *demo, e
 	}
 	begin := time.Now()
 	env := append(slices.Clone(s.env), "LOCKKEEPER_DATA="+filepath.Join(d.dir, "data"))
-	if err := d.processes.start(gatewayProcess, d.file("gateway.log"), env, o.gateway, append([]string{"run"}, s.args...)...); err != nil {
+	args := append([]string{"run"}, s.args...)
+	for _, file := range o.configs {
+		args = append(args, "--config", file)
+	}
+	if err := d.processes.start(gatewayProcess, d.file("gateway.log"), env, o.gateway, args...); err != nil {
 		return ctx, d, err
 	}
 	if err := await(ctx, "the gateway", consoleURL+"/-/ready", 30*time.Second); err != nil {

@@ -23,6 +23,7 @@ type options struct {
 	runs                int
 	partition           time.Duration
 	identity            identity
+	configs             []string
 }
 
 func main() {
@@ -80,6 +81,10 @@ func parse(args []string) (o options, err error) {
 	flags.IntVar(&o.runs, "runs", 5, "how `often` each fault happens in the scene machine, by each profile")
 	flags.BoolVar(&o.short, "short", false, "of the scene machine one fault, once, by the profile fast; 15 seconds")
 	flags.DurationVar(&o.partition, "partition", 30*time.Second, "how long a site is parted from the others in the scene sites")
+	flags.Func("config", "one more configuration `file` for the gateway, merged over the demo's; may be repeated", func(file string) error {
+		o.configs = append(o.configs, file)
+		return nil
+	})
 	flags.StringVar(&o.rules, "rules", "deploy/rules", "`directory` of the rules for these")
 	flags.StringVar((*string)(&o.identity), "identity", string(tagged), "who says who is at both ends: tagged (custom tags, filter state) or istio (peer Structs only)")
 	flags.Usage = func() {
