@@ -160,6 +160,7 @@ func configures(document *yaml.Node) bool {
 // otherYAML are the pages with YAML that is something else, and what holds it right.
 func otherYAML() map[string]string {
 	return map[string]string{
+		"../deploy/helm/README.md":             "deploy's test of the chart's values",
 		"../deploy/rules/README.md":            "a line of Prometheus's own file",
 		"../examples/plugins/python/README.md": "the plugin's own test",
 		"../gateway/alerting/README.md":        "gateway/alerting's and amtool's tests",

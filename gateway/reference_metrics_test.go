@@ -28,7 +28,7 @@ const metricsReference = "METRICS.md"
 func measuring() []string {
 	return []string{
 		"envoy", "../probes", "failover", "dns", "../xds", "cluster", "alerting", "pluginhost", "storage", "console",
-		"../plugins/storage/victoriametrics", "../plugins/alerting/rules",
+		"../plugins/storage/victoriametrics", "../plugins/storage/victorialogs", "../plugins/alerting/rules",
 	}
 }
 
