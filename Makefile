@@ -32,9 +32,13 @@ modules := .cache/console-page/node_modules
 BENCH     ?= ./xds ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./gateway/cluster ./probes ./plugins/storage/victoriametrics
 BENCHTIME ?= 1s
 
+# What `make release-dry-run` builds for, and what is in an archive beside the programs: as .goreleaser.yaml has it.
+PLATFORMS     ?= linux/amd64 linux/arm64
+release_files := LICENSE README.md CHANGELOG.md deploy/rules/*.yaml deploy/rules/runbooks deploy/systemd deploy/envoy deploy/istio deploy/helm
+
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 .PHONY: run
 run: build ## run the gateway with the default configuration (RUN_ARGS: see bin/lockkeeper run --help)
@@ -57,6 +61,19 @@ build: ## bin/lockkeeper and bin/plugins/*
 .PHONY: static
 static: ## the same without C in bin/static: programs that need nothing of the system, as in deploy/docker
 	CGO_ENABLED=0 $(MAKE) --no-print-directory build bin=bin/static
+
+.PHONY: release-dry-run
+release-dry-run: ## the archives of a release in dist/, with their modules and checksums; nothing is signed or published (PLATFORMS)
+	rm -rf dist
+	@set -e; for platform in $(PLATFORMS); do \
+		name=lockkeeper_$(version)_$$(echo $$platform | tr / _); \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(MAKE) --no-print-directory build bin=dist/$$name; \
+		cp -r --parents $(release_files) dist/$$name; \
+		(cd dist/$$name && go version -m lockkeeper plugins/*) >dist/$$name.modules.txt; \
+		tar -C dist --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(git log -1 --format=%ct) -czf dist/$$name.tar.gz $$name; \
+		rm -r dist/$$name; \
+	done
+	cd dist && sha256sum * >checksums.txt && cat checksums.txt
 
 .PHONY: test
 test: build ## all tests; those that need an Envoy, modules of Python, amtool, promtool or a Prometheus are skipped where it cannot be had
