@@ -37,6 +37,12 @@ type Storage struct {
 
 func (s *Storage) describe(info *pluginv1.InfoResponse) {
 	info.Kind, info.QueryUrl, info.RemoteWriteUrl = "storage", s.QueryURL, s.RemoteWriteURL
+	if s.WriteMetrics != nil {
+		info.Signals = append(info.Signals, "metrics")
+	}
+	if s.WriteLogs != nil {
+		info.Signals = append(info.Signals, "logs")
+	}
 }
 func (s *Storage) health(ctx context.Context) error { return call(ctx, s.Health) }
 func (s *Storage) stop(ctx context.Context) error   { return call(ctx, s.Stop) }

@@ -19,7 +19,7 @@ type Config struct {
 	// ExternalURL is where people find the console: links in notifications begin with it.
 	ExternalURL string `mapstructure:"external_url"`
 
-	// Storage is the storage plugin that the alerting plugins' rules are evaluated on. Empty: the first by name that has a query API.
+	// Storage is the storage plugin that the alerting plugins' rules are evaluated on. Empty: the first by name that stores metrics and has a query API.
 	Storage string `mapstructure:"storage"`
 
 	// MaxAlerts is how many alerts may be known at a time; more are refused and counted.

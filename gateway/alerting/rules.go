@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/prometheus/alertmanager/alert"
@@ -117,7 +118,8 @@ func (a *alerting) evaluatedOn(ctx context.Context) (*pluginv1.InfoResponse, err
 			return nil, err
 		}
 		info, err := pluginv1.NewPluginClient(conn).Info(ctx, &pluginv1.InfoRequest{})
-		if err == nil && info.GetQueryUrl() != "" {
+		metrics := len(info.GetSignals()) == 0 || slices.Contains(info.GetSignals(), "metrics")
+		if err == nil && info.GetQueryUrl() != "" && metrics {
 			return info, nil
 		}
 		if err != nil {
@@ -127,7 +129,7 @@ func (a *alerting) evaluatedOn(ctx context.Context) (*pluginv1.InfoResponse, err
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	return nil, errors.New("no storage plugin has a query API to evaluate rules on")
+	return nil, errors.New("no storage plugin for metrics has a query API to evaluate rules on")
 }
 
 // take puts the alerts of a plugin in. Those that are none are counted and left out.

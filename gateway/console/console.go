@@ -1,5 +1,5 @@
 // Package console is the gateway's HTTP port for people and for what they query with: a page, the other components' state
-// as JSON, and the read API of the metric storage. What changes something is for bearers of tokens only.
+// as JSON, and the read APIs of the storages. What changes something is for bearers of tokens only.
 package console
 
 import (
@@ -26,6 +26,9 @@ const shutdownGrace = 5 * time.Second
 type storage interface {
 	// QueryURL is the base URL of a plugin's read API; the empty name means the metric storage.
 	QueryURL(plugin string) (string, error)
+
+	// LogsQueryURL is the base URL of the log storage's read API.
+	LogsQueryURL() (string, error)
 }
 
 // console is the extension `console`.
@@ -59,6 +62,7 @@ func newConsole(cfg *Config, set component.TelemetrySettings) (*console, error) 
 	c.mux.HandleFunc("GET /-/ready", c.serveReady)
 	c.mux.HandleFunc("/prometheus/", c.proxy.serveAPI)
 	c.mux.HandleFunc("/vmui/", c.proxy.serveVMUI)
+	c.mux.HandleFunc("/logs/", c.proxy.serveLogs)
 	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %q here", r.URL.Path))
 	})

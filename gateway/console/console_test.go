@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 // host has an extension that knows where the metric storage is, or that it is nowhere.
 type host struct {
 	queryURL string
+	logsURL  string
 }
 
 type pluginsExtension struct {
@@ -49,8 +50,20 @@ func (e pluginsExtension) QueryURL(string) (string, error) {
 	return e.host.queryURL, nil
 }
 
+func (e pluginsExtension) LogsQueryURL() (string, error) {
+	if e.host.logsURL == "" {
+		return "", errors.New("plugin victorialogs is down (backoff): exited: signal: killed")
+	}
+	return e.host.logsURL, nil
+}
+
 // start runs a console on a free port until the test ends, and gives its address.
 func start(t *testing.T, h component.Host) (extension.Extension, string) {
+	t.Helper()
+	return startWith(t, h, func(*Config) {})
+}
+
+func startWith(t *testing.T, h component.Host, change func(*Config)) (extension.Extension, string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -59,6 +72,7 @@ func start(t *testing.T, h component.Host) (extension.Extension, string) {
 	factory := NewFactory()
 	cfg := factory.CreateDefaultConfig().(*Config)
 	cfg.Server.NetAddr.Endpoint = address
+	change(cfg)
 	c, err := factory.Create(t.Context(), extensiontest.NewNopSettings(factory.Type()), cfg)
 	require.NoError(t, err)
 	require.NoError(t, c.Start(t.Context(), h))

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// proxy passes reads on to the metric storage, and nothing else.
+// proxy passes reads on to the storages, and nothing else.
 type proxy struct {
 	storage   storage // nil: no extension runs plugins
 	transport *http.Transport
@@ -38,27 +38,30 @@ func (p *proxy) close() {
 // serveAPI serves /prometheus/…: the read part of Prometheus's HTTP API, and the rest of what vmui asks for.
 func (p *proxy) serveAPI(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, "/prometheus/")
-	methods := readMethods(path)
-	if methods == nil {
-		refuse(w, http.StatusNotFound, fmt.Sprintf("%q is not part of the read API", r.URL.Path))
-		return
+	if allowed(w, r, readMethods(path)) {
+		p.pass(w, r, p.metrics(), path)
 	}
-	if !slices.Contains(methods, r.Method) {
-		w.Header().Set("Allow", strings.Join(methods, ", "))
-		refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s is not served for %q", r.Method, r.URL.Path))
-		return
-	}
-	p.pass(w, r, path)
 }
 
 // serveVMUI serves /vmui/…: VictoriaMetrics' own page, which finds its API under /prometheus/ beside it.
 func (p *proxy) serveVMUI(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s is not served for %q", r.Method, r.URL.Path))
-		return
+	if allowed(w, r, []string{http.MethodGet, http.MethodHead}) {
+		p.pass(w, r, p.metrics(), strings.TrimPrefix(r.URL.Path, "/"))
 	}
-	p.pass(w, r, strings.TrimPrefix(r.URL.Path, "/"))
+}
+
+// allowed tells whether the request has one of the methods, of which there are none for what is no read. It answers if not.
+func allowed(w http.ResponseWriter, r *http.Request, methods []string) bool {
+	if methods == nil {
+		refuse(w, http.StatusNotFound, fmt.Sprintf("%q is not part of the read API", r.URL.Path))
+		return false
+	}
+	if !slices.Contains(methods, r.Method) {
+		w.Header().Set("Allow", strings.Join(methods, ", "))
+		refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s is not served for %q", r.Method, r.URL.Path))
+		return false
+	}
+	return true
 }
 
 // readMethods are the methods by which a path below /prometheus/ only reads; nil when there are none.
@@ -82,11 +85,25 @@ func readMethods(path string) []string {
 	return nil
 }
 
-// pass asks the storage for a path that was allowed, and streams its answer.
-func (p *proxy) pass(w http.ResponseWriter, r *http.Request, path string) {
-	base, err := p.base()
+// upstream is a storage.
+type upstream struct {
+	name string
+	url  func() (string, error) // nil: no extension runs plugins
+}
+
+func (p *proxy) metrics() upstream {
+	u := upstream{name: "metric storage"}
+	if p.storage != nil {
+		u.url = func() (string, error) { return p.storage.QueryURL("") }
+	}
+	return u
+}
+
+// pass asks a storage for a path that was allowed, and streams its answer.
+func (p *proxy) pass(w http.ResponseWriter, r *http.Request, to upstream, path string) {
+	base, err := to.base()
 	if err != nil {
-		refuse(w, http.StatusBadGateway, "the metric storage is not up: "+err.Error())
+		refuse(w, http.StatusBadGateway, "the "+to.name+" is not up: "+err.Error())
 		return
 	}
 	forward := httputil.ReverseProxy{
@@ -111,18 +128,18 @@ func (p *proxy) pass(w http.ResponseWriter, r *http.Request, path string) {
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if !errors.Is(err, context.Canceled) {
-				refuse(w, http.StatusBadGateway, "the metric storage does not answer: "+err.Error())
+				refuse(w, http.StatusBadGateway, "the "+to.name+" does not answer: "+err.Error())
 			}
 		},
 	}
 	forward.ServeHTTP(w, r)
 }
 
-func (p *proxy) base() (*url.URL, error) {
-	if p.storage == nil {
+func (u upstream) base() (*url.URL, error) {
+	if u.url == nil {
 		return nil, errors.New("no extension runs plugins")
 	}
-	address, err := p.storage.QueryURL("")
+	address, err := u.url()
 	if err != nil {
 		return nil, err
 	}

@@ -11,16 +11,16 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 )
 
-// upstream stands in for the metric storage and remembers what reached it.
-type upstream struct {
+// standIn stands in for the metric storage and remembers what reached it.
+type standIn struct {
 	*httptest.Server
 	mu   sync.Mutex
 	seen []string
 	last *http.Request
 }
 
-func newUpstream(t *testing.T) *upstream {
-	u := &upstream{}
+func newUpstream(t *testing.T) *standIn {
+	u := &standIn{}
 	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		u.mu.Lock()
@@ -35,7 +35,7 @@ func newUpstream(t *testing.T) *upstream {
 	return u
 }
 
-func (u *upstream) take() []string {
+func (u *standIn) take() []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	seen := u.seen

@@ -165,10 +165,10 @@ func (h *host) Conn(plugin string) (grpc.ClientConnInterface, error) {
 }
 
 // QueryURL is the base URL of the read API of a running plugin, without a trailing slash. An empty name means
-// the first storage plugin by name that has such an API.
+// the first storage plugin by name that stores metrics and has such an API.
 func (h *host) QueryURL(plugin string) (string, error) {
 	if plugin == "" {
-		return h.firstQueryURL()
+		return h.firstQueryURL("metrics")
 	}
 	p, ok := h.processes[plugin]
 	if !ok {
@@ -177,15 +177,21 @@ func (h *host) QueryURL(plugin string) (string, error) {
 	return p.runningQueryURL()
 }
 
-func (h *host) firstQueryURL() (string, error) {
-	none := errors.New("no storage plugin has a query API")
+// LogsQueryURL is that of the first storage plugin by name that stores logs and has such an API.
+func (h *host) LogsQueryURL() (string, error) { return h.firstQueryURL("logs") }
+
+func (h *host) firstQueryURL(signal string) (string, error) {
+	none := fmt.Errorf("no storage plugin for %s has a query API", signal)
 	for _, name := range h.names() {
 		p := h.processes[name]
 		if p.kind != "storage" {
 			continue
 		}
-		if p.report().QueryURL != "" {
-			return p.runningQueryURL()
+		if r := p.report(); r.QueryURL != "" {
+			if r.stores(signal) {
+				return p.runningQueryURL()
+			}
+			continue
 		}
 		if _, err := p.current(); err != nil { // it may have one: it has never run yet
 			none = err

@@ -252,6 +252,26 @@ func TestOutputIsLogged(t *testing.T) {
 	require.Equal(t, 1, f.logs.FilterMessage("hello from descriptor 1").Len())
 }
 
+// Metrics and logs each have the first storage that is for them; one from before there was a choice is for metrics.
+func TestQueryURLOfEachSignal(t *testing.T) {
+	f := func(wantMetrics, wantLogs string, processes ...*process) {
+		t.Helper()
+		h := &host{processes: map[string]*process{}}
+		for _, p := range processes {
+			p.kind, p.inst, p.state, p.journal = "storage", &instance{}, stateRunning, &journal{}
+			h.processes[p.name] = p
+		}
+		metrics, _ := h.QueryURL("")
+		logs, _ := h.LogsQueryURL()
+		require.Equal(t, []string{wantMetrics, wantLogs}, []string{metrics, logs})
+	}
+	logs := func() *process { return &process{name: "a", queryURL: "http://logs", signals: []string{"logs"}} }
+	f("http://metrics", "http://logs", logs(), &process{name: "b", queryURL: "http://metrics", signals: []string{"metrics"}})
+	f("http://old", "http://logs", logs(), &process{name: "b", queryURL: "http://old"})
+	f("http://both", "http://both", &process{name: "a", queryURL: "http://both", signals: []string{"metrics", "logs"}})
+	f("", "http://logs", logs())
+}
+
 func TestNoQueryURL(t *testing.T) {
 	f := func(want string, processes ...*process) {
 		t.Helper()
@@ -263,8 +283,8 @@ func TestNoQueryURL(t *testing.T) {
 		_, err := h.QueryURL("")
 		require.EqualError(t, err, want)
 	}
-	f("no storage plugin has a query API")
-	f("no storage plugin has a query API", &process{name: "a", kind: "notification"}, &process{name: "b", kind: "storage", inst: &instance{}})
+	f("no storage plugin for metrics has a query API")
+	f("no storage plugin for metrics has a query API", &process{name: "a", kind: "notification"}, &process{name: "b", kind: "storage", inst: &instance{}})
 	// one that has never run may have one
 	f("plugin a is starting", &process{name: "a", kind: "storage", state: stateStarting})
 }

@@ -62,6 +62,7 @@ type process struct {
 	restarts  int
 	lastError string
 	queryURL  string // as last told
+	signals   []string
 	version   string // as last told
 
 	started  fs.FileInfo // of the binary at the last start; nil when there was none
@@ -219,7 +220,7 @@ func (p *process) change(state string, inst *instance, err error) (restarts int)
 		p.state, p.since = state, time.Now()
 	}
 	if p.inst = inst; inst != nil {
-		p.queryURL, p.version = inst.info.GetQueryUrl(), inst.info.GetVersion()
+		p.queryURL, p.signals, p.version = inst.info.GetQueryUrl(), inst.info.GetSignals(), inst.info.GetVersion()
 	}
 	if err != nil {
 		p.lastError = err.Error()

@@ -3,6 +3,7 @@ package pluginhost
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type report struct {
 	Restarts  int       `json:"restarts"`
 	LastError string    `json:"last_error"` // stays after it is cured
 	QueryURL  string    `json:"query_url"`
+	Signals   []string  `json:"signals"` // what a storage plugin stores: metrics, logs
 
 	MemoryBytes      int64 `json:"memory_bytes"`       // resident; 0 while there is no process, and where nobody can tell
 	MemoryLimitBytes int64 `json:"memory_limit_bytes"` // 0: none
@@ -69,7 +71,7 @@ func (p *process) report() report {
 	}
 	s := report{
 		Name: p.name, Kind: p.kind, Binary: p.binary, Address: p.address, SHA256: p.sha256, Version: p.version, State: p.state, Healthy: p.isHealthy,
-		Since: p.since, Restarts: p.restarts, LastError: p.lastError, QueryURL: p.queryURL,
+		Since: p.since, Restarts: p.restarts, LastError: p.lastError, QueryURL: p.queryURL, Signals: p.signals,
 		BinaryChanged: p.replaced, LogLinesDropped: p.journal.lost(), Queues: queues,
 	}
 	if p.memory != nil {
@@ -79,6 +81,11 @@ func (p *process) report() report {
 		s.PID, s.Protocol = p.inst.pid, p.inst.protocol
 	}
 	return s
+}
+
+// stores tells whether it is for a signal. One that does not say what it stores is from before there were any for logs.
+func (r report) stores(signal string) bool {
+	return slices.Contains(r.Signals, signal) || len(r.Signals) == 0 && signal == "metrics"
 }
 
 func (p *process) runningQueryURL() (string, error) {

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0cplugin.proto\x12\x14lockkeeper.plugin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"Z\n\x10\x43onfigureRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63onfig\x18\x02 \x01(\x0c\x12\x0e\n\x06listen\x18\x03 \x01(\t\x12\x18\n\x10protocol_version\x18\x04 \x01(\r\"-\n\x11\x43onfigureResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\"\r\n\x0bInfoRequest\"Z\n\x0cInfoResponse\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\tquery_url\x18\x03 \x01(\t\x12\x18\n\x10remote_write_url\x18\x04 \x01(\t\"\x0f\n\rHealthRequest\"\x10\n\x0eHealthResponse\"\r\n\x0bStopRequest\"\x0e\n\x0cStopResponse\";\n\x0cStartRequest\x12\x11\n\tquery_url\x18\x01 \x01(\t\x12\x18\n\x10remote_write_url\x18\x02 \x01(\t\"5\n\x06\x41lerts\x12+\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x1b.lockkeeper.plugin.v1.Alert\"\xd9\x02\n\x05\x41lert\x12\x37\n\x06labels\x18\x01 \x03(\x0b\x32\'.lockkeeper.plugin.v1.Alert.LabelsEntry\x12\x41\n\x0b\x61nnotations\x18\x02 \x03(\x0b\x32,.lockkeeper.plugin.v1.Alert.AnnotationsEntry\x12-\n\tstarts_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rgenerator_url\x18\x05 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1e\n\rNotifyRequest\x12\r\n\x05group\x18\x01 \x01(\x0c\"\x10\n\x0eNotifyResponse2\xd9\x02\n\x06Plugin\x12\\\n\tConfigure\x12&.lockkeeper.plugin.v1.ConfigureRequest\x1a\'.lockkeeper.plugin.v1.ConfigureResponse\x12M\n\x04Info\x12!.lockkeeper.plugin.v1.InfoRequest\x1a\".lockkeeper.plugin.v1.InfoResponse\x12S\n\x06Health\x12#.lockkeeper.plugin.v1.HealthRequest\x1a$.lockkeeper.plugin.v1.HealthResponse\x12M\n\x04Stop\x12!.lockkeeper.plugin.v1.StopRequest\x1a\".lockkeeper.plugin.v1.StopResponse2W\n\x08\x41lerting\x12K\n\x05Start\x12\".lockkeeper.plugin.v1.StartRequest\x1a\x1c.lockkeeper.plugin.v1.Alerts0\x01\x32\x63\n\x0cNotification\x12S\n\x06Notify\x12#.lockkeeper.plugin.v1.NotifyRequest\x1a$.lockkeeper.plugin.v1.NotifyResponseB?Z=github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1;pluginv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0cplugin.proto\x12\x14lockkeeper.plugin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"Z\n\x10\x43onfigureRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63onfig\x18\x02 \x01(\x0c\x12\x0e\n\x06listen\x18\x03 \x01(\t\x12\x18\n\x10protocol_version\x18\x04 \x01(\r\"-\n\x11\x43onfigureResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\"\r\n\x0bInfoRequest\"k\n\x0cInfoResponse\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\tquery_url\x18\x03 \x01(\t\x12\x18\n\x10remote_write_url\x18\x04 \x01(\t\x12\x0f\n\x07signals\x18\x05 \x03(\t\"\x0f\n\rHealthRequest\"\x10\n\x0eHealthResponse\"\r\n\x0bStopRequest\"\x0e\n\x0cStopResponse\";\n\x0cStartRequest\x12\x11\n\tquery_url\x18\x01 \x01(\t\x12\x18\n\x10remote_write_url\x18\x02 \x01(\t\"5\n\x06\x41lerts\x12+\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x1b.lockkeeper.plugin.v1.Alert\"\xd9\x02\n\x05\x41lert\x12\x37\n\x06labels\x18\x01 \x03(\x0b\x32\'.lockkeeper.plugin.v1.Alert.LabelsEntry\x12\x41\n\x0b\x61nnotations\x18\x02 \x03(\x0b\x32,.lockkeeper.plugin.v1.Alert.AnnotationsEntry\x12-\n\tstarts_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rgenerator_url\x18\x05 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1e\n\rNotifyRequest\x12\r\n\x05group\x18\x01 \x01(\x0c\"\x10\n\x0eNotifyResponse2\xd9\x02\n\x06Plugin\x12\\\n\tConfigure\x12&.lockkeeper.plugin.v1.ConfigureRequest\x1a\'.lockkeeper.plugin.v1.ConfigureResponse\x12M\n\x04Info\x12!.lockkeeper.plugin.v1.InfoRequest\x1a\".lockkeeper.plugin.v1.InfoResponse\x12S\n\x06Health\x12#.lockkeeper.plugin.v1.HealthRequest\x1a$.lockkeeper.plugin.v1.HealthResponse\x12M\n\x04Stop\x12!.lockkeeper.plugin.v1.StopRequest\x1a\".lockkeeper.plugin.v1.StopResponse2W\n\x08\x41lerting\x12K\n\x05Start\x12\".lockkeeper.plugin.v1.StartRequest\x1a\x1c.lockkeeper.plugin.v1.Alerts0\x01\x32\x63\n\x0cNotification\x12S\n\x06Notify\x12#.lockkeeper.plugin.v1.NotifyRequest\x1a$.lockkeeper.plugin.v1.NotifyResponseB?Z=github.com/lockkeeper/lockkeeper/sdk/proto/plugin/v1;pluginv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,33 +44,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INFOREQUEST']._serialized_start=210
   _globals['_INFOREQUEST']._serialized_end=223
   _globals['_INFORESPONSE']._serialized_start=225
-  _globals['_INFORESPONSE']._serialized_end=315
-  _globals['_HEALTHREQUEST']._serialized_start=317
-  _globals['_HEALTHREQUEST']._serialized_end=332
-  _globals['_HEALTHRESPONSE']._serialized_start=334
-  _globals['_HEALTHRESPONSE']._serialized_end=350
-  _globals['_STOPREQUEST']._serialized_start=352
-  _globals['_STOPREQUEST']._serialized_end=365
-  _globals['_STOPRESPONSE']._serialized_start=367
-  _globals['_STOPRESPONSE']._serialized_end=381
-  _globals['_STARTREQUEST']._serialized_start=383
-  _globals['_STARTREQUEST']._serialized_end=442
-  _globals['_ALERTS']._serialized_start=444
-  _globals['_ALERTS']._serialized_end=497
-  _globals['_ALERT']._serialized_start=500
-  _globals['_ALERT']._serialized_end=845
-  _globals['_ALERT_LABELSENTRY']._serialized_start=748
-  _globals['_ALERT_LABELSENTRY']._serialized_end=793
-  _globals['_ALERT_ANNOTATIONSENTRY']._serialized_start=795
-  _globals['_ALERT_ANNOTATIONSENTRY']._serialized_end=845
-  _globals['_NOTIFYREQUEST']._serialized_start=847
-  _globals['_NOTIFYREQUEST']._serialized_end=877
-  _globals['_NOTIFYRESPONSE']._serialized_start=879
-  _globals['_NOTIFYRESPONSE']._serialized_end=895
-  _globals['_PLUGIN']._serialized_start=898
-  _globals['_PLUGIN']._serialized_end=1243
-  _globals['_ALERTING']._serialized_start=1245
-  _globals['_ALERTING']._serialized_end=1332
-  _globals['_NOTIFICATION']._serialized_start=1334
-  _globals['_NOTIFICATION']._serialized_end=1433
+  _globals['_INFORESPONSE']._serialized_end=332
+  _globals['_HEALTHREQUEST']._serialized_start=334
+  _globals['_HEALTHREQUEST']._serialized_end=349
+  _globals['_HEALTHRESPONSE']._serialized_start=351
+  _globals['_HEALTHRESPONSE']._serialized_end=367
+  _globals['_STOPREQUEST']._serialized_start=369
+  _globals['_STOPREQUEST']._serialized_end=382
+  _globals['_STOPRESPONSE']._serialized_start=384
+  _globals['_STOPRESPONSE']._serialized_end=398
+  _globals['_STARTREQUEST']._serialized_start=400
+  _globals['_STARTREQUEST']._serialized_end=459
+  _globals['_ALERTS']._serialized_start=461
+  _globals['_ALERTS']._serialized_end=514
+  _globals['_ALERT']._serialized_start=517
+  _globals['_ALERT']._serialized_end=862
+  _globals['_ALERT_LABELSENTRY']._serialized_start=765
+  _globals['_ALERT_LABELSENTRY']._serialized_end=810
+  _globals['_ALERT_ANNOTATIONSENTRY']._serialized_start=812
+  _globals['_ALERT_ANNOTATIONSENTRY']._serialized_end=862
+  _globals['_NOTIFYREQUEST']._serialized_start=864
+  _globals['_NOTIFYREQUEST']._serialized_end=894
+  _globals['_NOTIFYRESPONSE']._serialized_start=896
+  _globals['_NOTIFYRESPONSE']._serialized_end=912
+  _globals['_PLUGIN']._serialized_start=915
+  _globals['_PLUGIN']._serialized_end=1260
+  _globals['_ALERTING']._serialized_start=1262
+  _globals['_ALERTING']._serialized_end=1349
+  _globals['_NOTIFICATION']._serialized_start=1351
+  _globals['_NOTIFICATION']._serialized_end=1450
 # @@protoc_insertion_point(module_scope)

@@ -196,8 +196,10 @@ type InfoResponse struct {
 	QueryUrl string `protobuf:"bytes,3,opt,name=query_url,json=queryUrl,proto3" json:"query_url,omitempty"`
 	// URL that takes Prometheus remote write. Empty: none.
 	RemoteWriteUrl string `protobuf:"bytes,4,opt,name=remote_write_url,json=remoteWriteUrl,proto3" json:"remote_write_url,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What a storage plugin stores: metrics, logs or both. Empty is metrics.
+	Signals       []string `protobuf:"bytes,5,rep,name=signals,proto3" json:"signals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InfoResponse) Reset() {
@@ -256,6 +258,13 @@ func (x *InfoResponse) GetRemoteWriteUrl() string {
 		return x.RemoteWriteUrl
 	}
 	return ""
+}
+
+func (x *InfoResponse) GetSignals() []string {
+	if x != nil {
+		return x.Signals
+	}
+	return nil
 }
 
 type HealthRequest struct {
@@ -672,12 +681,13 @@ const file_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x10protocol_version\x18\x04 \x01(\rR\x0fprotocolVersion\">\n" +
 	"\x11ConfigureResponse\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\"\r\n" +
-	"\vInfoRequest\"\x83\x01\n" +
+	"\vInfoRequest\"\x9d\x01\n" +
 	"\fInfoResponse\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1b\n" +
 	"\tquery_url\x18\x03 \x01(\tR\bqueryUrl\x12(\n" +
-	"\x10remote_write_url\x18\x04 \x01(\tR\x0eremoteWriteUrl\"\x0f\n" +
+	"\x10remote_write_url\x18\x04 \x01(\tR\x0eremoteWriteUrl\x12\x18\n" +
+	"\asignals\x18\x05 \x03(\tR\asignals\"\x0f\n" +
 	"\rHealthRequest\"\x10\n" +
 	"\x0eHealthResponse\"\r\n" +
 	"\vStopRequest\"\x0e\n" +
