@@ -114,9 +114,9 @@ function edges(s: Sections): Finding[] {
   const bad = (s.mesh?.edges ?? []).filter(failing).sort((a, b) => b.rate * b.errors - a.rate * a.errors);
   return bad.slice(0, 3).map((e, i): Finding => ({
     level: "warn", to: "mesh",
-    text: `${plain(e.idc, 60)}: ${ends(e)}: ${percent(e.errors)} of ${number(e.rate)}/s fail`
+    text: `${plain(e.idc, 60)}: ${ends(e)}: ${percent(e.errors)} of requests fail`
       + (i === 2 && bad.length > 3 ? ` (and ${count(bad.length - 3, "more edge")})` : ""),
-    why: Object.keys(e.flags ?? {}).length ? `flags ${Object.keys(e.flags ?? {}).sort().map((f) => plain(f, 20)).join(", ")}` : "",
+    why: `${number(e.rate)}/s${Object.keys(e.flags ?? {}).length ? `, flags ${Object.keys(e.flags ?? {}).sort().map((f) => plain(f, 20)).join(", ")}` : ""}`,
   }));
 }
 

@@ -74,8 +74,7 @@ function lane(idc: string, edges: Edge[], entries: Set<string>, takes: (e: Edge)
   }
   const anyEntry = [...boxes.values()].some((b) => entries.has(b.name));
   const done = [...boxes.values()].map((b) => finish(b, anyEntry ? entries.has(b.name) : b.callers === 0)).filter((b) => b.matched);
-  done.sort((a, b) => weight(b) - weight(a) || a.id.localeCompare(b.id));
-  const shown = (all ? done : done.slice(0, mostBoxes)).sort((a, b) => a.id.localeCompare(b.id));
+  const shown = (all ? done : worthiest(done, edges)).sort((a, b) => a.id.localeCompare(b.id));
   const byId = new Map(shown.map((b) => [b.id, b]));
   const lines = edges.filter(takes).flatMap((edge): Line[] => {
     const from = byId.get(boxId(edge.source)), to = byId.get(boxId(edge.destination));
@@ -125,6 +124,40 @@ function finish(b: Building, entry: boolean): Box {
     id: b.id, name: plain(b.name, 60), outside: b.name === "unknown" && b.callers === 0, rows: rows.slice(0, mostRows), more: Math.max(0, rows.length - mostRows),
     entry, rate, failing: b.failing, matched: b.matched,
   };
+}
+
+// worthiest are the boxes that are drawn where there are too many: entries, what fails and what is busy, each with those between it and an entry.
+function worthiest(boxes: Box[], edges: Edge[]): Box[] {
+  if (boxes.length <= mostBoxes) return boxes;
+  const byId = new Map(boxes.map((b) => [b.id, b]));
+  const callers = callersOf(boxes, edges);
+  const shown = new Set<Box>();
+  for (const box of [...boxes].sort((a, b) => weight(b) - weight(a) || a.id.localeCompare(b.id))) {
+    const way: Box[] = [];
+    for (let at: Box | undefined = box; at && !shown.has(at); at = byId.get(callers.get(at.id) ?? "")) way.push(at);
+    if (shown.size + way.length > mostBoxes) continue;
+    for (const at of way) shown.add(at);
+  }
+  return [...shown];
+}
+
+// callersOf tells of each box by whom requests get there from an entry, on the shortest way, the busiest first.
+function callersOf(boxes: Box[], edges: Edge[]): Map<string, string> {
+  const calls = new Map<string, Edge[]>();
+  for (const e of [...edges].sort((a, b) => b.rate - a.rate)) calls.set(boxId(e.source), [...calls.get(boxId(e.source)) ?? [], e]);
+  const callers = new Map<string, string>();
+  const ways = boxes.filter((b) => b.entry).map((b) => b.id);
+  const seen = new Set(ways);
+  for (let id = ways.shift(); id !== undefined; id = ways.shift()) {
+    for (const e of calls.get(id) ?? []) {
+      const to = boxId(e.destination);
+      if (seen.has(to)) continue;
+      seen.add(to);
+      callers.set(to, id);
+      ways.push(to);
+    }
+  }
+  return callers;
 }
 
 const weight = (b: Box): number => (b.entry ? 1e12 : 0) + (b.failing ? 1e9 : 0) + b.rate;

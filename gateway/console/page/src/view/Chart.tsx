@@ -31,17 +31,18 @@ export function Chart(props: { times: number[]; line: Line; label: string }): JS
     };
   }, []);
   useEffect(() => plot.current?.setData(data), [props.times, props.line.values]);
-  return <div class="chart" role="img" aria-label={props.label} ref={place} />;
+  return <div class={`chart ${props.line.color}`} role="img" aria-label={props.label} ref={place} />;
 }
 
 function options(at: HTMLElement, line: Line): uPlot.Options {
-  const color = (name: string) => () => getComputedStyle(at).getPropertyValue(name).trim();
-  const axis: uPlot.Axis = { stroke: color("--faint"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+  // A canvas knows no light-dark(): so the colours are read where the style sheet has put them.
+  const color = (property: "color" | "caretColor" | "outlineColor") => () => getComputedStyle(at)[property];
+  const axis: uPlot.Axis = { stroke: color("caretColor"), grid: { stroke: color("outlineColor"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
   return {
     width: at.clientWidth || 400, height: 110, legend: { show: false }, cursor: { show: false }, padding: [8, 8, 0, 0],
-    axes: [{ ...axis, values: (_, times) => times.map((t) => new Date(1000 * t).toTimeString().slice(0, 5)), space: 60 }, { ...axis, size: 46, space: 24, values: (_, ticks) => ticks.map((t) => `${t}${line.unit}`) }],
+    axes: [{ ...axis, size: 24, values: (_, times) => times.map((t) => new Date(1000 * t).toTimeString().slice(0, 5)), space: 60 }, { ...axis, size: 46, space: 24, values: (_, ticks) => ticks.map((t) => `${t}${line.unit}`) }],
     scales: { y: { range: (_, __, max) => [0, Math.max(max ?? 0, line.unit === "%" ? 1 : 0.1) * 1.1] } },
-    series: [{}, { stroke: color(`--${line.color}`), width: 1.6, fill: undefined, points: { show: lonely(line) } }],
+    series: [{}, { stroke: color("color"), width: 1.6, fill: undefined, points: { show: lonely(line) } }],
   };
 }
 

@@ -64,7 +64,7 @@ function Arrow(props: { line: Line; at: Answer; stop: boolean; chosen: boolean; 
   const kind = trouble(edge), thick = width(edge.rate);
   const open = (): void => { select(edge.id); };
   return (
-    <g class={`edge ${kind}${props.chosen ? " chosen" : ""}`} data-edge={edge.id} role="button" tabIndex={props.stop ? 0 : -1} aria-label={sentence(edge)}
+    <g class={`edge ${kind}${props.chosen ? " chosen" : ""}`} data-edge={edge.id} role="button" tabindex={props.stop ? 0 : -1} aria-label={sentence(edge)}
       onClick={open} onFocus={() => props.focus(edge.id)} onKeyDown={(e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); open(); } }}>
       <title>{sentence(edge)}</title>
       <path class="touch" d={drawn.d} />
@@ -105,7 +105,7 @@ function Label(props: Tag): JSX.Element {
   return (
     <>
       <rect class="label" x={props.x - wide / 2} y={props.y - 8.5} width={wide} height={16} rx={3} />
-      <text class="label" x={props.x} y={props.y + 3.5} text-anchor="middle">{props.text}</text>
+      <text class="label" aria-hidden="true" x={props.x} y={props.y + 3.5} text-anchor="middle">{props.text}</text>
     </>
   );
 }
@@ -145,12 +145,12 @@ function App(props: { box: Box; at: Answer }): JSX.Element | null {
     <g class={`app${box.failing ? " failing" : ""}${box.entry ? " entry" : ""}`}>
       <title>{box.outside ? "Callers that say nothing of themselves" : box.name}</title>
       <rect x={x} y={y} width={boxWidth} height={boxHeight(box)} rx={6} />
-      <text class="name" x={x + 9} y={y + 18}>{box.outside ? "outside" : short(box.name, 21)}</text>
+      <svg x={x} y={y} width={boxWidth - 6} height={headHeight}><text class="name" x={9} y={18}>{box.outside ? "outside" : short(box.name, 26)}</text></svg>
       {box.rows.map((row, i) => {
         const at = y + headHeight + i * rowHeight + 14;
         return (
           <g key={row.version} class={row.errors >= 0.05 ? "row many" : row.errors >= 0.001 ? "row some" : "row"}>
-            <text x={x + 9} y={at}>{short(row.version || "–", 9)}</text>
+            <svg x={x} y={at - 14} width={72} height={rowHeight}><text x={9} y={14}>{short(row.version || "–", 11)}</text></svg>
             <text x={x + 122} y={at} text-anchor="end">{number(row.rate)}/s</text>
             <text class="share" x={x + boxWidth - 8} y={at} text-anchor="end">{row.errors >= 0.001 ? `${row.errors >= 0.05 ? "✖" : "▲"} ${percent(row.errors)}` : ""}</text>
           </g>

@@ -30,7 +30,10 @@ function Idc(props: { name: string; sections: Sections; now: number }): JSX.Elem
   const bad = of.some((s) => s.out || s.health === "dead" || s.health === "gray");
   return (
     <article class={`idc ${weights?.entry === 0 || bad ? "bad" : ""}`} aria-label={plain(name, 60)}>
-      <h3><Sign level={bad || weights?.entry === 0 ? "bad" : of.length ? "ok" : "unknown"} /> {plain(name, 60)}</h3>
+      <div class="idc-head">
+        <h3><Sign level={bad || weights?.entry === 0 ? "bad" : of.length ? "ok" : "unknown"} /> {plain(name, 60)}</h3>
+        <Ask change={{ kind: "shift", idc: name }} label={`Shift traffic of ${plain(name, 60)}`}>Shift…</Ask>
+      </div>
       <dl class="weights">
         {measured && Math.abs(measured.asked_percent / 100 - served) > 0.005 && <><dt>Asked</dt><dd>{percent(measured.asked_percent / 100)}</dd></>}
         <dt>Served</dt><dd><Meter label={`Entry weight of ${plain(name, 60)}`} share={served} /> {percent(served)}</dd>
@@ -42,7 +45,6 @@ function Idc(props: { name: string; sections: Sections; now: number }): JSX.Elem
       </dl>
       {weights?.why && weights.why !== "base weight" && !bad && <p class="why faint">{plain(weights.why, 300)}</p>}
       {of.map((s) => <Part key={s.subject} s={s} now={props.now} />)}
-      <div class="tools"><Ask change={{ kind: "shift", idc: name }} label={`Shift traffic of ${plain(name, 60)}`}>Shift…</Ask></div>
     </article>
   );
 }
@@ -81,7 +83,7 @@ export function Changes(props: { s: Subject }): JSX.Element {
       <Ask change={{ kind: "hold", subject }} label={`Hold ${name} as it is`}>Hold…</Ask>
       {!props.s.out && <Ask change={{ kind: "eject", subject }} label={`Eject ${name}`}>Eject…</Ask>}
       {(props.s.out || props.s.health !== "healthy") && <Ask change={{ kind: "restore", subject }} label={`Restore ${name}`}>Restore…</Ask>}
-      {props.s.held && <Ask change={{ kind: "release", subject }} label={`End the hold of ${name}`}>Release…</Ask>}
+      {props.s.held && <Ask change={{ kind: "release", subject }} label={`Release the hold of ${name}`}>Release…</Ask>}
     </div>
   );
 }

@@ -52,7 +52,7 @@ function Holds(props: { holds: Hold[]; all: Record<string, boolean>; now: number
       <Some name="holds" list={props.holds} few={6} all={props.all} each={(h) => (
         <li key={h.subject} class="subject">
           <p><strong>{plain(h.action, 20)}</strong> {plain(h.subject, 120)} by {plain(h.by, 60)}, {left(h.until, props.now)}{h.hard ? ", hard" : ""}{h.why ? `: ${plain(h.why)}` : ""}</p>
-          <div class="tools"><Ask change={{ kind: "release", subject: h.subject }} label={`End the hold of ${plain(h.subject, 80)}`}>Release…</Ask></div>
+          <div class="tools"><Ask change={{ kind: "release", subject: h.subject }} label={`Release the hold of ${plain(h.subject, 80)}`}>Release…</Ask></div>
         </li>
       )} />
     </div>
