@@ -131,6 +131,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 			console.Handle("GET /api/v1/doctor", http.HandlerFunc(r.examine))
 			console.Handle("GET /api/v1/nodes", http.HandlerFunc(r.listNodes))
 			console.Handle("GET /api/v1/cardinality", http.HandlerFunc(r.cardinality))
+			console.Handle("GET /api/v1/explain", http.HandlerFunc(explainFlags))
 		}
 		if s, ok := extension.(metricStorage); ok {
 			r.storage = s
