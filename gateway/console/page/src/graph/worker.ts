@@ -6,7 +6,7 @@ import type { Answer, Job } from "./layout";
 self.onmessage = (message: MessageEvent<Job>) => {
   const job = message.data;
   const graph = new Graph({ multigraph: false });
-  graph.setGraph({ rankdir: "LR", nodesep: 14, edgesep: 8, ranksep: 96, marginx: 8, marginy: 8, ranker: job.boxes.length > 150 ? "longest-path" : "network-simplex" });
+  graph.setGraph({ rankdir: "LR", nodesep: 14, edgesep: 8, ranksep: 96, marginx: 8, marginy: 8, ranker: job.boxes.length > 150 ? "tight-tree" : "network-simplex" });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const box of job.boxes) graph.setNode(box.id, { width: box.width, height: box.height });
   for (const [from, to] of job.links) {
