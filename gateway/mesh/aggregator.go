@@ -30,6 +30,7 @@ type Aggregator struct {
 	unknownService unique.Handle[Service]
 	dropped        map[string]bool
 	observer       atomic.Pointer[Observer]
+	failures       failures
 
 	mu       sync.Mutex
 	streams  map[*Stream]struct{}
@@ -173,6 +174,9 @@ func (a *Aggregator) merge(dirty []*counts) {
 		e.add(a.merged, c)
 		a.addFlags(e, c.key.flags, uint64(c.requests))
 		a.addHop(e, c)
+		if len(c.failed) > 0 {
+			a.takeFailures(e, c)
+		}
 		s.merge(c)
 	}
 }

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"cmp"
+	"container/list"
 	"slices"
 	"time"
 	"unique"
@@ -78,6 +79,9 @@ type edge struct {
 	history
 	flags map[int]*counter               // by bit
 	hops  map[unique.Handle[string]]*hop // by the IDC of the other end
+
+	failures []failure     // the newest last
+	failing  *list.Element // in the aggregator's failures; nil: there are none
 }
 
 // edgeOf finds or makes the edge of a key. a.mu is held.
@@ -224,6 +228,7 @@ func (a *Aggregator) sweepEdges(since time.Time) {
 			}
 		}
 		if e.hit.Before(since) && len(e.flags) == 0 {
+			a.failures.forget(e)
 			delete(a.edges, k)
 		}
 	}

@@ -32,8 +32,9 @@ type Link struct {
 	UsualRate        *float64          `json:"usual_rate,omitempty"` // the median of the last hour's minutes; nil: too few of them
 	Reporters        []string          `json:"reporters"`
 
-	views     []*view // by who reports, the source first
-	unreached float64 // requests per second that got to no host
+	views     []*view   // by who reports, the source first
+	edges     []edgeKey // all that the views are of
+	unreached float64   // requests per second that got to no host
 }
 
 // view is one reporter's edge.
@@ -157,6 +158,7 @@ func sameService(links []*Link, service string) *Link {
 
 // join adds a view. Of a link from one IDC to two there are two destinations, which are one here.
 func (l *Link) join(v *view) {
+	l.edges = append(l.edges, v.key)
 	for _, other := range l.views {
 		if other.key.reporter == v.key.reporter {
 			other.window.add(&v.window)

@@ -54,6 +54,7 @@ type counts struct {
 	requests      uint32 // or connections closed
 	traffic       traffic
 	passed        passed
+	failed        [][]byte // the last entries, if the requests failed
 	distributions [distributionCount]struct {
 		buckets [bucketCount]uint32
 		sum     float64

@@ -40,6 +40,7 @@ type Stream struct {
 	mu       sync.Mutex
 	series   table[*counts] // by hash of the key
 	dirty    []*counts
+	failures int // that wait in these
 	tries    map[try]uint64
 	stats    Stats
 	readHTTP uint64 // entries that source does not know of yet
@@ -163,6 +164,9 @@ func (s *Stream) http(b []byte) {
 	n := s.countsOf(&k, e.id)
 	n.add(&s.aggregator.bounds, e)
 	n.passed.add(e, k.reporter)
+	if k.failure() {
+		s.fail(n, b)
+	}
 }
 
 // countsOf returns what the stream counts of a series, to be added to. id is a hash of the key, and the same for each of its
@@ -187,7 +191,7 @@ func (s *Stream) countsOf(k *key, id uint64) *counts {
 func (s *Stream) merge() {
 	s.aggregator.merge(s.dirty)
 	clear(s.dirty) // so that it keeps no counts
-	s.dirty = s.dirty[:0]
+	s.dirty, s.failures = s.dirty[:0], 0
 	s.aggregator.mergeTries(s.tries)
 }
 

@@ -201,6 +201,9 @@ func (s *Stream) tcp(b []byte) {
 		n.addTraffic(t)
 		if final {
 			n.passed.add(e, k.reporter)
+			if k.failure() {
+				s.fail(n, b)
+			}
 		}
 	}
 }
