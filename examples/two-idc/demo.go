@@ -18,6 +18,7 @@ type demo struct {
 	name      string
 	dir       string // fresh: data, configurations, logs
 	identity  identity
+	idcs      []idc
 	processes *processes
 	callers   []*caller
 	claims    []claim
@@ -27,6 +28,7 @@ type demo struct {
 type setting struct {
 	name     string
 	identity identity
+	idcs     []idc                        // nil: twoIDCs
 	prepare  func(directory string) error // fills the demo's directory; may be nil
 	args     []string                     // of `lockkeeper run`
 	env      []string                     // of the gateway
@@ -36,7 +38,10 @@ type setting struct {
 // cause. Close the demo even after an error.
 func start(ctx context.Context, o options, s setting) (context.Context, *demo, error) {
 	ctx, fail := context.WithCancelCause(ctx)
-	d := &demo{name: s.name, dir: filepath.Join(o.out, s.name), identity: s.identity, processes: &processes{fail: fail}}
+	d := &demo{name: s.name, dir: filepath.Join(o.out, s.name), identity: s.identity, idcs: s.idcs, processes: &processes{fail: fail}}
+	if d.idcs == nil {
+		d.idcs = twoIDCs()
+	}
 	if err := checkPorts(); err != nil {
 		return ctx, d, err
 	}
@@ -88,8 +93,7 @@ func (d *demo) startMesh(ctx context.Context, envoy string) error {
 	if err != nil {
 		return err
 	}
-	idcs := twoIDCs()
-	for _, dc := range idcs {
+	for _, dc := range d.idcs {
 		for _, s := range dc.servers {
 			name := "app-" + s.name()
 			if err := d.processes.start(name, d.file(name+".log"), nil, self, "app", "--address", s.ip); err != nil {
@@ -112,7 +116,7 @@ func (d *demo) startMesh(ctx context.Context, envoy string) error {
 			}
 		}
 	}
-	for _, dc := range idcs {
+	for _, dc := range d.idcs {
 		for _, p := range dc.proxies() {
 			if err := await(ctx, "Envoy "+p.name(), fmt.Sprintf("http://%s:%d/ready", p.ip, adminPort), 30*time.Second); err != nil {
 				return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 )
 
 type (
@@ -16,11 +17,17 @@ const (
 
 // envoyConfig is the bootstrap of a proxy of the data centre d.
 func envoyConfig(p proxy, d idc, id identity) ([]byte, error) {
-	host, clusters := callerHost(p, d, id), callerClusters(d, id)
-	if p.role == server {
-		host, clusters = serverHost(p, id), serverClusters(p)
+	hosts, clusters, tags := list{callerHost(p, d, id)}, callerClusters(d, id), id.tags(p)
+	switch {
+	case p.role == server:
+		hosts, clusters = list{serverHost(p, id)}, serverClusters(p)
+	case p.role == ingress && len(d.behind) > 0:
+		tags = slices.DeleteFunc(tags, func(tag any) bool { return tag.(object)["tag"] == "destination_service" }) // there are several
+		for _, b := range d.behind {
+			hosts, clusters = append(hosts, behindHost(b)), append(clusters, behindCluster(b, id))
+		}
 	}
-	listeners := list{listener(p, host, id)}
+	listeners := list{listener(p, hosts, id, tags)}
 	for _, w := range tcpWays(p, d) {
 		listeners = append(listeners, tcpListener(p, w, id))
 	}
@@ -55,8 +62,8 @@ func node(p proxy) object {
 	}
 }
 
-func listener(p proxy, host object, id identity) object {
-	log := list{accessLog(id.tags(p))}
+func listener(p proxy, hosts list, id identity, tags list) object {
+	log := list{accessLog(tags)}
 	options := object{}
 	if p.role != server {
 		options["upstream_log"] = log // one more entry for each try, which names its host
@@ -74,7 +81,7 @@ func listener(p proxy, host object, id identity) object {
 				"use_remote_address": p.role == ingress,
 				"http_filters":       append(id.filters(p), router),
 				"access_log":         log,
-				"route_config":       object{"name": "routes", "virtual_hosts": list{host}},
+				"route_config":       object{"name": "routes", "virtual_hosts": hosts},
 			}),
 		}}}},
 	}

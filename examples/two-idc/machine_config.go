@@ -86,7 +86,7 @@ func serviceRoutes() object {
 }
 
 // entryListener takes the requests; its router logs every try.
-func entryListener(address string, accessLog, tries list, routes object) object {
+func entryListener(address object, accessLog, tries list, routes object) object {
 	tries = append(tries, object{"name": "tries", "typed_config": typed("access_loggers.stream.v3.StdoutAccessLog", object{
 		"log_format": object{"text_format_source": object{"inline_string": tryMark + "%START_TIME(%s.%6f)% %UPSTREAM_HOST% %RESPONSE_CODE% %RESPONSE_FLAGS%\n"}},
 	})})
@@ -98,16 +98,30 @@ func entryListener(address string, accessLog, tries list, routes object) object 
 		manager[key] = value
 	}
 	return object{
-		"name": "entry", "address": socket(address, entryPort),
+		"name": "entry", "address": address,
 		"filter_chains": list{object{"filters": list{object{"name": "http", "typed_config": typed("filters.network.http_connection_manager.v3.HttpConnectionManager", manager)}}}},
 	}
 }
 
 // servedEntry is the listener that the gateway serves, with the access logs of `lockkeeper snippet envoy`.
 func (s *machineStage) servedEntry() (object, error) {
-	text, err := s.snippet("--upstream-log")
+	accessLog, tries, err := s.logs(s.network.ip(1))
 	if err != nil {
 		return nil, err
+	}
+	address := "0.0.0.0" // each Envoy in a network of its own
+	if !s.network.own {
+		address = s.network.ip(s.fleets[0].envoys[0].host) // which all share
+	}
+	routes := object{"rds": object{"route_config_name": "services", "config_source": object{"resource_api_version": "V3", "ads": object{}}}}
+	return entryListener(socket(address, entryPort), accessLog, tries, routes), nil
+}
+
+// logs are what `lockkeeper snippet envoy` has Envoys log, of requests and of tries.
+func (o options) logs(gateway string) (accessLog, tries list, err error) {
+	text, err := o.snippet(gateway, "--upstream-log")
+	if err != nil {
+		return nil, nil, err
 	}
 	var parts []any
 	for decoder := yaml.NewDecoder(bytes.NewReader(text)); ; {
@@ -115,24 +129,20 @@ func (s *machineStage) servedEntry() (object, error) {
 		if err := decoder.Decode(&part); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		parts = append(parts, part)
 	}
 	if len(parts) != 5 {
-		return nil, fmt.Errorf("snippet envoy --upstream-log: %d parts, expected 5", len(parts))
+		return nil, nil, fmt.Errorf("snippet envoy --upstream-log: %d parts, expected 5", len(parts))
 	}
-	address := "0.0.0.0" // each Envoy in a network of its own
-	if !s.network.own {
-		address = s.network.ip(s.fleets[0].envoys[0].host) // which all share
-	}
-	routes := object{"rds": object{"route_config_name": "services", "config_source": object{"resource_api_version": "V3", "ads": object{}}}}
-	return entryListener(address, parts[1].(list), parts[4].(object)["upstream_log"].(list), routes), nil
+	return parts[1].(list), parts[4].(object)["upstream_log"].(list), nil
 }
 
-func (s *machineStage) snippet(args ...string) ([]byte, error) {
-	args = append([]string{"snippet", "envoy", "--address", fmt.Sprintf("%s:%d", s.network.ip(1), sinkPort)}, args...)
-	out, err := exec.Command(s.gateway, args...).Output()
+// snippet is the configuration of an Envoy that `lockkeeper snippet envoy` prints.
+func (o options) snippet(gateway string, args ...string) ([]byte, error) {
+	args = append([]string{"snippet", "envoy", "--address", fmt.Sprintf("%s:%d", gateway, sinkPort)}, args...)
+	out, err := exec.Command(o.gateway, args...).Output()
 	if err != nil {
 		return nil, fmt.Errorf("lockkeeper %v: %w", args, err)
 	}
@@ -142,7 +152,7 @@ func (s *machineStage) snippet(args ...string) ([]byte, error) {
 // bootstrap is an Envoy's configuration: for those that ask the gateway exactly what it prints for them.
 func (s *machineStage) bootstrap(f *fleet, b box) ([]byte, error) {
 	if f.static == nil {
-		return s.snippet("--xds", fmt.Sprintf("%s:%d", s.network.ip(1), xdsPort))
+		return s.snippet(s.network.ip(1), "--xds", fmt.Sprintf("%s:%d", s.network.ip(1), xdsPort))
 	}
 	var clusters list
 	for n := range services {
@@ -158,6 +168,6 @@ func (s *machineStage) bootstrap(f *fleet, b box) ([]byte, error) {
 		clusters = append(clusters, c)
 	}
 	return json.MarshalIndent(object{"static_resources": object{
-		"listeners": list{entryListener(s.network.ip(b.host), nil, nil, object{"route_config": serviceRoutes()})}, "clusters": clusters,
+		"listeners": list{entryListener(socket(s.network.ip(b.host), entryPort), nil, nil, object{"route_config": serviceRoutes()})}, "clusters": clusters,
 	}}, "", " ")
 }

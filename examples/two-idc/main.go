@@ -19,6 +19,7 @@ import (
 type options struct {
 	gateway, envoy, out string
 	rules, scene        string
+	screens             string
 	once, short         bool
 	runs                int
 	partition           time.Duration
@@ -61,6 +62,8 @@ func run(args []string) error {
 		return machineScene(ctx, o)
 	case o.scene == "sites":
 		return sitesScene(ctx, o)
+	case o.scene == "story":
+		return storyScene(ctx, o)
 	case !o.once:
 		return live(ctx, o)
 	}
@@ -77,7 +80,7 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.envoy, "envoy", ".cache/venv/bin/envoy", "Envoy's `binary`")
 	flags.StringVar(&o.out, "out", ".cache/demo", "`directory` for data, logs and result.json")
 	flags.BoolVar(&o.once, "once", false, "send a fixed scene for each identity, compare the counts, exit 0 or 1")
-	flags.StringVar(&o.scene, "scene", "", "another `scene`, exit 0 or 1: alert (flags make the rules' alerts fire, until they are over), outage (the storage is away), idc (a data centre dies, and DNS answers the other), machine (a machine dies, and Envoys stop using it) or sites (three gateways decide together, and links and gateways die)")
+	flags.StringVar(&o.scene, "scene", "", "another `scene`, exit 0 or 1: alert (flags make the rules' alerts fire, until they are over), outage (the storage is away), idc (a data centre dies, and DNS answers the other), machine (a machine dies, and Envoys stop using it), sites (three gateways decide together, and links and gateways die) or story (one after the other goes wrong, and the page tells it)")
 	flags.IntVar(&o.runs, "runs", 5, "how `often` each fault happens in the scene machine, by each profile")
 	flags.BoolVar(&o.short, "short", false, "of the scene machine one fault, once, by the profile fast; 15 seconds")
 	flags.DurationVar(&o.partition, "partition", 30*time.Second, "how long a site is parted from the others in the scene sites")
@@ -85,6 +88,7 @@ func parse(args []string) (o options, err error) {
 		o.configs = append(o.configs, file)
 		return nil
 	})
+	flags.StringVar(&o.screens, "screens", "", "`directory` for pictures of the page in the scene story")
 	flags.StringVar(&o.rules, "rules", "deploy/rules", "`directory` of the rules for these")
 	flags.StringVar((*string)(&o.identity), "identity", string(tagged), "who says who is at both ends: tagged (custom tags, filter state) or istio (peer Structs only)")
 	flags.Usage = func() {
@@ -100,8 +104,8 @@ func parse(args []string) (o options, err error) {
 	if o.runs < 1 {
 		return o, fmt.Errorf("--runs %d: 1 or more", o.runs)
 	}
-	if !slices.Contains([]string{"", "alert", "outage", "idc", "machine", "sites"}, o.scene) {
-		return o, fmt.Errorf("--scene %q: alert, outage, idc, machine or sites", o.scene)
+	if !slices.Contains([]string{"", "alert", "outage", "idc", "machine", "sites", "story"}, o.scene) {
+		return o, fmt.Errorf("--scene %q: alert, outage, idc, machine, sites or story", o.scene)
 	}
 	for _, binary := range []*string{&o.gateway, &o.envoy} {
 		if _, err := os.Stat(*binary); err != nil {

@@ -59,6 +59,7 @@ type idc struct {
 	name    string
 	callers []proxy
 	servers []proxy
+	behind  []proxy // other services that the ingress leads to; who makes them starts them
 }
 
 // twoIDCs is the whole mesh, on addresses of the loopback network.

@@ -54,6 +54,23 @@ func callerClusters(d idc, id identity) list {
 	return clusters
 }
 
+func hostOf(app string) string { return app + ".demo.svc.cluster.local" }
+
+// behindCluster and behindHost are an ingress's way to another service.
+func behindCluster(b proxy, id identity) object {
+	e := endpoint(b.ip, b.port())
+	e["metadata"] = id.endpointMetadata(b)
+	return cluster(behindName(b), e)
+}
+
+func behindHost(b proxy) object {
+	return object{"name": hostOf(b.app), "domains": list{hostOf(b.app), hostOf(b.app) + ":*"}, "routes": list{route("/", behindName(b), nil)}}
+}
+
+func behindName(b proxy) string {
+	return fmt.Sprintf("outbound|%d|%s|%s", httpPort, b.version, hostOf(b.app))
+}
+
 func servicePorts() []int {
 	return []int{httpPort, grpcPort, scarcePort, closedPort, barePort, pairedPort, tcpPort, tcpStoppedPort, tcpClosedPort}
 }
