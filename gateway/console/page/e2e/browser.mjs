@@ -52,7 +52,7 @@ export async function step(name, f) {
   } catch (error) {
     failed++;
     process.exitCode = 1;
-    console.log(`FAIL  ${name} (${took()}): ${error.stack ?? error}`);
+    console.log(`FAIL  ${name} (${took()}): ${error.message}\n      ${error.stack?.split("\n").find((line) => line.includes("/e2e/") && !line.includes("browser.mjs"))?.trim()}`);
   }
   return failed === 0;
 }
