@@ -197,6 +197,9 @@ func (r *request) sample(suffix string, value float64) bool {
 	r.raw = binary.BigEndian.AppendUint16(r.raw, uint16(len(r.metric)+len(suffix)))
 	r.raw = append(append(append(r.raw, r.metric...), suffix...), r.encoded...)
 	r.add(start, r.milliseconds, staleOr(value, r.flags))
+	if endsSum(suffix, r.flags) && !r.sample("_sum", value) {
+		return false
+	}
 	return r.flags <= math.MaxUint32
 }
 

@@ -95,6 +95,9 @@ func (r *request) PushSample(metric *pb.MetricMetadata, suffix string, labels *p
 	start := len(r.raw)
 	r.raw = storage.MarshalMetricNameRaw(r.raw, r.labels)
 	r.add(start, int64(nanoseconds/1e6), staleOr(value, uint64(flags)))
+	if endsSum(suffix, uint64(flags)) {
+		r.PushSample(metric, "_sum", labels, nanoseconds, value, flags)
+	}
 }
 
 // PushMetricMetadata keeps type, unit and help, whose text lives in the request.
@@ -104,8 +107,14 @@ func (r *request) PushMetricMetadata(metric *pb.MetricMetadata) {
 	})
 }
 
+// noRecordedValue is OTLP's flag of a data point that says that its series ended.
+const noRecordedValue = 1
+
+// endsSum tells whether a sample is the end of a count. Its sum ended too, which the Collector's Prometheus receiver leaves out of histograms.
+// Where it does not, the same is stored twice, which is once.
+func endsSum(suffix string, flags uint64) bool { return suffix == "_count" && flags&noRecordedValue != 0 }
+
 func staleOr(value float64, flags uint64) float64 {
-	const noRecordedValue = 1
 	if flags&noRecordedValue != 0 {
 		return decimal.StaleNaN
 	}

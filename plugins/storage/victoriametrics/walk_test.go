@@ -98,6 +98,9 @@ func everyKind() (pmetric.Metrics, pmetric.MetricSlice) {
 		fill(point.Attributes())
 	}
 	histogram.DataPoints().AppendEmpty().Attributes().PutStr("no", "buckets")
+	ended := histogram.DataPoints().AppendEmpty()
+	ended.SetFlags(pmetric.DefaultDataPointFlags.WithNoRecordedValue(true))
+	ended.BucketCounts().FromRaw([]uint64{0})
 	summary := add("envoy_listener_connection_length_ms").SetEmptySummary().DataPoints().AppendEmpty()
 	summary.SetCount(2)
 	summary.SetSum(3)
