@@ -47,6 +47,7 @@ func TestSnippetEnvoyIsInDeploy(t *testing.T) {
 	f("source.yaml")
 	f("destination.yaml", "--reporter", "destination")
 	f("bootstrap.yaml", "--full", "--upstream-log")
+	f("../docker/envoy.yaml", "--full", "--address", "lockkeeper:9001", "--listen", "0.0.0.0:10000", "--upstream", "lockkeeper:3000")
 }
 
 func TestEnvoyAcceptsTheSnippet(t *testing.T) {
@@ -57,11 +58,18 @@ func TestEnvoyAcceptsTheSnippet(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	}
-	// A whole configuration.
-	f("../deploy/envoy/bootstrap.yaml")
-	// The parts, put where their comments say.
-	f(pasted(t, readFile(t, "../deploy/envoy/source.yaml")))
-	f(pasted(t, readFile(t, "../deploy/envoy/destination.yaml")))
+	// All that are kept: a whole configuration as it is, parts where their comments say.
+	files, err := filepath.Glob("../deploy/envoy/*.yaml")
+	if err != nil || len(files) < 4 {
+		t.Fatal(files, err)
+	}
+	for _, file := range append(files, "../deploy/docker/envoy.yaml") {
+		if text := readFile(t, file); strings.Contains(text, "\n---\n") {
+			file = pasted(t, text)
+		}
+		f(file)
+	}
+	// Those that are not.
 	_, upstreamLog, _ := call(t, "snippet", "envoy", "--upstream-log")
 	f(pasted(t, upstreamLog))
 	_, full, _ := call(t, "snippet", "envoy", "--full")
