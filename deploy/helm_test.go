@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -136,35 +138,61 @@ func checkPorts(t *testing.T, resources map[string]object) {
 	}
 }
 
-// checkConfiguration has the gateway validate what the pod would be started with, in a directory like its own.
+// checkConfiguration has the gateway validate what the pod would be started with.
 func checkConfiguration(t *testing.T, resources map[string]object) {
 	t.Helper()
+	cmd := podCommand(t, resources, "192.0.2.77")
+	cmd.Args[1] = "validate"
+	text, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(text))
+}
+
+// podCommand is the pod's command in a directory like its own. What it gets by reference is there.
+func podCommand(t *testing.T, resources map[string]object, ip string) *exec.Cmd {
+	t.Helper()
 	container := dig(resources["StatefulSet/lockkeeper"], "spec", "template", "spec", "containers", 0)
-	args := []string{"validate"}
-	for _, arg := range dig(container, "args").([]any)[1:] {
-		args = append(args, arg.(string))
+	cmd := exec.Command(lockkeeper(t))
+	for _, arg := range dig(container, "args").([]any) {
+		cmd.Args = append(cmd.Args, arg.(string))
 	}
-	cmd := exec.Command(lockkeeper(t), args...)
 	cmd.Dir = t.TempDir()
 	for name, text := range resources["ConfigMap/lockkeeper"]["data"].(object) {
 		require.NoError(t, os.WriteFile(filepath.Join(cmd.Dir, name), []byte(text.(string)), 0o644))
 	}
+	known := map[string]string{"POD_IP": ip, "POD_NAME": "lockkeeper-0", "LOCKKEEPER_DATA": t.TempDir()}
 	cmd.Env = os.Environ()
 	for _, variable := range dig(container, "env").([]any) {
-		value, ok := dig(variable, "value").(string)
-		if !ok { // by reference
+		name := dig(variable, "name").(string)
+		value, ok := known[name]
+		if !ok {
 			value = base64.StdEncoding.EncodeToString(make([]byte, 32))
 		}
-		if dig(variable, "name") == "POD_IP" {
-			value = "192.0.2.77"
-		}
-		if dig(variable, "name") == "POD_NAME" {
-			value = "lockkeeper-0"
-		}
-		cmd.Env = append(cmd.Env, fmt.Sprintf("%v=%s", dig(variable, "name"), value))
+		cmd.Env = append(cmd.Env, name+"="+value)
 	}
+	return cmd
+}
+
+// A witness has none of what the gateway's default configuration is made of. (TestImage starts a gateway.)
+func TestChartWitnessStarts(t *testing.T) {
+	if os.Geteuid() != 0 {
+		lacks(t, "network", "needs root: a namespace")
+	}
+	resources := rendered(t, "--values", chart+"/ci/witness.yaml", "--set", "cluster.advertise=")
+	pod := podCommand(t, resources, "127.0.0.1")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	const run = `ip link set lo up
+"$@" & gateway=$!
+until "$1" cluster; do kill -0 $gateway; sleep 0.3; done
+kill -TERM $gateway
+wait $gateway
+`
+	cmd := exec.CommandContext(ctx, "unshare", append([]string{"--net", "--pid", "--fork", "--kill-child", "sh", "-ceu", run, "sh"}, pod.Args...)...)
+	cmd.Dir, cmd.Env = pod.Dir, pod.Env
 	text, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(text))
+	require.Contains(t, string(text), "Lockkeeper is ready.")
+	require.Contains(t, string(text), "lockkeeper-0.outside")
 }
 
 func TestChartRefuses(t *testing.T) {

@@ -11,11 +11,19 @@ receivers:
   envoy: {endpoint: "0.0.0.0:9001"}
   otlp: {protocols: {grpc: {endpoint: "0.0.0.0:4317"}, http: {endpoint: "0.0.0.0:4318"}}}
 {{- else }}
+# It starts from nothing (--no-default): a witness has neither a storage nor plugins.
+receivers:
+  probes: {flush_interval: 15s}
+processors:
+  memory_limiter: {check_interval: 1s, limit_percentage: 50}
 exporters:
   debug: {}   # what is measured can be scraped at port 8888
 {{- end }}
 extensions:
   console: {endpoint: "0.0.0.0:7070"}
+{{- if not $gateway }}
+  failover: {mode: observe, data_directory: "${env:LOCKKEEPER_DATA}/failover"}
+{{- end }}
 {{- if and $gateway .Values.rules.enabled }}
   plugins: {processes: {rules: {kind: alerting, config: {files: ["/usr/share/lockkeeper/rules/*.yaml"]}}}}
 {{- end }}
@@ -36,6 +44,9 @@ extensions:
 {{- end }}
 service:
   telemetry:
+    {{- if not $gateway }}
+    logs: {level: warn, encoding: console, disable_caller: true, disable_stacktrace: true, disable_zap_resource: true}
+    {{- end }}
     metrics: {readers: [{pull: {exporter: {prometheus: {host: 0.0.0.0, port: 8888, without_scope_info: true, without_units: true, without_type_suffix: true}}}}]}
   extensions: {{ $extensions | toJson }}
 {{- if not $gateway }}
