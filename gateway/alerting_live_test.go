@@ -86,13 +86,13 @@ const operatorToken = "operator-0123456789abcdef"
 
 func newAlertingGateway(t *testing.T) *alertingGateway {
 	t.Helper()
-	storage := filepath.Join(needsPlugins(t), "storage-victoriametrics")
 	plugins := t.TempDir()
-	for name, binary := range map[string]string{chatPlugin: os.Args[0], rulesPlugin: os.Args[0], "storage-victoriametrics": storage} {
+	for name, binary := range map[string]string{chatPlugin: os.Args[0], rulesPlugin: os.Args[0]} {
 		if err := os.Symlink(binary, filepath.Join(plugins, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	linkStorages(t, plugins)
 	g := &alertingGateway{addresses: freeAddresses(t), plugins: plugins, told: filepath.Join(t.TempDir(), "told")}
 	alertmanager := writeFile(t, `
 route: {receiver: team, group_by: [alertname], group_wait: 0s, group_interval: 200ms, repeat_interval: 1h}

@@ -48,7 +48,7 @@ func startFaultGateway(t *testing.T) *faultGateway {
 		durable: &durable{addresses: freeAddresses(t), data: t.TempDir()},
 		pprof:   freeAddress(t), remote: freeAddress(t), plugins: t.TempDir(), binary: filepath.Join(t.TempDir(), "faulty"),
 	}
-	link(t, filepath.Join(needsPlugins(t), "storage-victoriametrics"), filepath.Join(g.plugins, "storage-victoriametrics"))
+	linkStorages(t, g.plugins)
 	if out, err := exec.Command("go", "build", "-o", g.binary, "./testdata/faulty").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

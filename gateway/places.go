@@ -33,6 +33,7 @@ func printPlaces(out io.Writer, c *configuration) {
 			show("Console", scheme+at("endpoint")+"/")
 			show("vmui", scheme+at("endpoint")+"/vmui/")
 			show("PromQL", scheme+at("endpoint")+"/prometheus/")
+			show("Logs", scheme+at("endpoint")+"/logs/")
 		case "extensions::dns":
 			show("DNS", strings.Trim(at("endpoint"), "[]")+" (UDP, TCP)")
 		case "extensions::file_storage":

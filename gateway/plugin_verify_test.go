@@ -14,14 +14,19 @@ func TestPluginVerify(t *testing.T) {
 	directory := t.TempDir()
 	config := writeFile(t, fmt.Sprintf(`extensions: {plugins: {directory: %q}}`, directory))
 	args := []string{"plugin", "verify", "--config", config}
-	expectCall(t, 1, args, "BAD   victoriametrics: no plugin binary at ", "error: not all plugins would be started\n")
+	expectCall(t, 1, args, "BAD   victoriametrics: no plugin binary at ", "BAD   victorialogs: no plugin binary at ", "error: not all plugins would be started\n")
+	other := filepath.Join(directory, "storage-victorialogs")
+	if err := os.WriteFile(other, []byte("abc"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 
 	file := filepath.Join(directory, "storage-victoriametrics")
 	if err := os.WriteFile(file, []byte("abc"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	_, out, _ := call(t, args...)
-	want := "ok    victoriametrics: " + file + ", not pinned; this line below extensions: plugins: processes: victoriametrics: pins it:\n      sha256: \"" + sum + "\"\n"
+	first := "ok    victorialogs: " + other + ", not pinned; this line below extensions: plugins: processes: victorialogs: pins it:\n      sha256: \"" + sum + "\"\n"
+	want := first + "ok    victoriametrics: " + file + ", not pinned; this line below extensions: plugins: processes: victoriametrics: pins it:\n      sha256: \"" + sum + "\"\n"
 	if out != want {
 		t.Errorf("got\n%swant\n%s", out, want)
 	}
@@ -39,10 +44,10 @@ func TestPluginVerify(t *testing.T) {
 		}
 	}
 	_, out, _ = call(t, append(pin(sum), "-o", "json")...)
-	if err := json.Unmarshal([]byte(out), &answer); err != nil || len(answer.Plugins) != 1 {
+	if err := json.Unmarshal([]byte(out), &answer); err != nil || len(answer.Plugins) != 2 {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if p := answer.Plugins[0]; p.Name != "victoriametrics" || p.Kind != "storage" || p.Binary != file || p.SHA256 != sum || p.Pinned != sum || !p.OK || p.Error != "" {
+	if p := answer.Plugins[1]; p.Name != "victoriametrics" || p.Kind != "storage" || p.Binary != file || p.SHA256 != sum || p.Pinned != sum || !p.OK || p.Error != "" {
 		t.Errorf("%+v", p)
 	}
 	// One that is a server.

@@ -128,6 +128,16 @@ func needsPlugins(t *testing.T) (directory string) {
 	return filepath.Dir(needs(t, "plugins", "../bin/plugins/storage-victoriametrics", "make build"))
 }
 
+// linkStorages puts the storage plugins of the default configuration into a directory.
+func linkStorages(t *testing.T, directory string) {
+	t.Helper()
+	for _, name := range []string{"storage-victoriametrics", "storage-victorialogs"} {
+		if err := os.Symlink(filepath.Join(needsPlugins(t), name), filepath.Join(directory, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // addresses are where a gateway of a test listens.
 type addresses struct{ sink, grpc, http, console, self string }
 

@@ -36,8 +36,9 @@ func TestRunWithTheDefault(t *testing.T) {
 	p.expect(t, "Console", "http://"+a.console+"/")
 	p.expect(t, "vmui", "http://"+a.console+"/vmui/")
 	p.expect(t, "PromQL", "http://"+a.console+"/prometheus/")
-	p.expect(t, "Data", "/queue, ", "/victoriametrics")
-	for _, path := range []string{"/-/ready", "/-/healthy", "/vmui/", "/prometheus/api/v1/query?query=1", "/api/v1/plugins", "/api/v1/edges"} {
+	p.expect(t, "Logs", "http://"+a.console+"/logs/")
+	p.expect(t, "Data", "/queue, ", "/victorialogs, ", "/victoriametrics")
+	for _, path := range []string{"/-/ready", "/-/healthy", "/vmui/", "/prometheus/api/v1/query?query=1", "/logs/select/vmui/", "/logs/select/logsql/query?query=x", "/api/v1/plugins", "/api/v1/edges"} {
 		r, err := http.Get("http://" + a.console + path)
 		if err != nil {
 			t.Fatal(err)
@@ -169,7 +170,7 @@ func TestRunThatCannotStart(t *testing.T) {
 	f(run(fmt.Sprintf("yaml:service::telemetry::metrics::readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: %d}}}}]", port)),
 		"already in use", "set another service::telemetry::metrics::readers")
 	// No plugin binary.
-	f(run("yaml:extensions::plugins::directory: /nowhere"), "/nowhere/storage-victoriametrics", "plugins.directory")
+	f(run("yaml:extensions::plugins::directory: /nowhere"), "/nowhere/storage-victoria", "plugins.directory")
 	// Not the plugin binary that was pinned.
 	f(run("yaml:extensions::plugins::processes::victoriametrics::sha256: "+strings.Repeat("a", 64)), "sha256", "storage-victoriametrics", "pin")
 	// A plugin's own key.

@@ -97,7 +97,7 @@ func checkout(t *testing.T) string {
 	if err := os.MkdirAll(filepath.Join(source, "bin/plugins"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"bin/lockkeeper", "bin/plugins/storage-victoriametrics"} {
+	for _, name := range []string{"bin/lockkeeper", "bin/plugins/storage-victoriametrics", "bin/plugins/storage-victorialogs"} {
 		copyFile(t, filepath.Join("../..", name), filepath.Join(source, name))
 	}
 	for _, name := range []string{"sdk", "examples"} {
