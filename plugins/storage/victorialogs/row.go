@@ -138,7 +138,7 @@ func (r *row) write(resource pcommon.Map, scope pcommon.InstrumentationScope, re
 	}
 	if len(r.others) > 0 {
 		text, _ := json.Marshal(r.others) // texts only
-		r.set("other_attributes", string(text))
+		r.set("other_attributes", shorten(string(text), maxAttributes, &r.cut))
 	}
 	return streamed
 }
@@ -182,7 +182,7 @@ func (r *row) set(name, value string) {
 // attribute writes an attribute, of a map each of its values. It does not replace one of the first fields, of which there are
 // as many as fixed.
 func (r *row) attribute(name string, value pcommon.Value, fixed int) {
-	if value.Type() == pcommon.ValueTypeMap {
+	if value.Type() == pcommon.ValueTypeMap && len(name) <= maxName {
 		for inner, v := range value.Map().All() {
 			r.attribute(name+"."+inner, v, fixed)
 		}
