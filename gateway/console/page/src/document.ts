@@ -70,6 +70,7 @@ export interface Mesh {
   at?: string;
   window_seconds?: number;
   edges?: Edge[] | null;
+  edges_left_out?: number;
   funnels?: Funnel[] | null;
 }
 
@@ -211,7 +212,8 @@ export interface ProbeTarget {
   address?: string;
   observer?: string;
   interval_seconds?: number;
-  success: boolean;
+  success?: boolean; // absent: nothing is known now
+  since?: string;
   at?: string;
   duration_ms?: number;
   error?: string;

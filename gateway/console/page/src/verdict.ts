@@ -145,7 +145,7 @@ function plugins(s: Sections): Finding[] {
 
 function probes(s: Sections): Finding[] {
   const judged = new Set(subjects(s.failover).filter(unwell).map((x) => x.subject));
-  const bad = (s.probes?.targets ?? []).filter((t) => !t.success && !(t.subject && judged.has(t.subject)));
+  const bad = (s.probes?.targets ?? []).filter((t) => t.success === false && !(t.subject && judged.has(t.subject)));
   const name = (t: ProbeTarget): string => plain(t.name, 60);
   const first = bad[0];
   return first ? [{

@@ -10,7 +10,7 @@ export function Failures(props: { detail: EdgeDetail }): JSX.Element {
   return (
     <section aria-label="Requests that failed">
       <h3>Requests that failed last</h3>
-      {logs && <p><a href={`logs/ui/#/?query=${encodeURIComponent(logs)}`} target="_blank" rel="noopener">All of them in the logs</a> <code>{plain(logs, 300)}</code></p>}
+      {logs && <p><a href={`logs/select/vmui/#/?query=${encodeURIComponent(logs)}`} target="_blank" rel="noopener">All of them in the logs</a> <code>{plain(logs, 300)}</code></p>}
       {list.length === 0 && <p class="faint">None is remembered.</p>}
       <ol class="plain failures">{list.map((f, i) => <One key={`${f.time} ${f.request_id} ${i}`} f={f} />)}</ol>
     </section>

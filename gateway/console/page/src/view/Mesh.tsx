@@ -18,7 +18,7 @@ export function Mesh(props: { s: State }): JSX.Element {
   const takes = (e: Edge): boolean => taken(words, textOf(e));
   const few = useMemo(() => edges.filter(takes), [edges, words]);
   const drawn = useMemo(() => s.view === "graph" ? lanes(edges, sections.mesh?.funnels ?? [], takes, s.showAll) : [], [edges, words, s.showAll, s.view]);
-  const note = sections.mesh ? `${count(few.length, "edge")}${words ? ` of ${edges.length}` : ""}, the last ${sections.mesh.window_seconds ?? 60} s` : undefined;
+  const note = sections.mesh ? `${count(few.length, "edge")}${words ? ` of ${edges.length}` : ""}, the last ${sections.mesh.window_seconds ?? 60} s${sections.mesh.edges_left_out ? `; ${sections.mesh.edges_left_out} more, with less traffic, are left out` : ""}` : undefined;
   return (
     <Section id="mesh" title="Mesh" wide note={note} tools={<Views view={s.view} />}>
       {!sections.mesh && <Missing what={s.overview ? "The mesh is not known" : "Nothing is known yet"} why={plain(s.overview?.missing?.["mesh"])} />}

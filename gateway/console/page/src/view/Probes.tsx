@@ -7,7 +7,7 @@ import { Missing, Section, Sign, Some, When } from "./parts";
 
 export function Probes(props: { probes?: Probed; why?: string; all: Record<string, boolean>; now: number; takes: (text: string) => boolean }): JSX.Element {
   const targets = (props.probes?.targets ?? []).filter((t) => props.takes(`${t.name} ${t.subject} ${t.target} ${t.address}`))
-    .sort((a, b) => Number(a.success) - Number(b.success) || a.name.localeCompare(b.name));
+    .sort((a, b) => Number(a.success ?? 0.5) - Number(b.success ?? 0.5) || a.name.localeCompare(b.name));
   const machines = props.probes?.machines;
   const down = machines?.down ?? [];
   return (
@@ -31,10 +31,10 @@ function Target(props: { t: ProbeTarget; now: number }): JSX.Element {
   const good = minutes.reduce((n, m) => n + m.ok, 0), bad = minutes.reduce((n, m) => n + m.bad, 0);
   return (
     <li class="target">
-      <Sign level={t.success ? "ok" : "bad"} />
+      <Sign level={t.success === undefined ? "unknown" : t.success ? "ok" : "bad"} />
       <span class="grow">
         <strong>{plain(t.name, 60)}</strong> <span class="faint">{plain(t.prober, 20)} {plain(t.address || t.target, 80)}{t.observer ? ` from ${plain(t.observer, 40)}` : ""}</span>
-        {!t.success && t.error && <span class="why">{plain(t.error, 240)}</span>}
+        {t.success === false && t.error && <span class="why">{plain(t.error, 240)} <When time={t.since} now={props.now} /></span>}
       </span>
       <svg class="bars" viewBox="0 0 60 20" role="img" aria-label={`The last ${minutes.length} minutes: ${good} good, ${bad} bad`}>
         {minutes.map((m, i) => <Bar key={m.at} x={6 * (10 - minutes.length + i)} ok={m.ok} bad={m.bad} />)}
