@@ -44,6 +44,7 @@ func newOverview(mux *http.ServeMux, report func(section string, panicked any)) 
 		{name: "mesh", path: "/api/v1/mesh", of: "the receiver envoy"},
 		{name: "nodes", path: "/api/v1/nodes", of: "the receiver envoy"},
 		{name: "failover", path: "/api/v1/failover", of: "the extension failover"},
+		{name: "shift", path: "/api/v1/failover/shift", of: "the extension failover"},
 		{name: "dns", path: "/api/v1/dns", of: "the extension dns"},
 		{name: "xds", path: "/api/v1/xds", of: "the extension xds"},
 		{name: "probes", path: "/api/v1/probes", of: "the receiver probes"},

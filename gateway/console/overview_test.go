@@ -76,6 +76,7 @@ func TestOverview(t *testing.T) {
 	}, s.Sections)
 	require.Equal(t, map[string]string{
 		"failover": "HTTP 503: not yet: it starts",
+		"shift":    "the extension failover is not configured",
 		"dns":      "the extension dns is not configured",
 		"nodes":    "the receiver envoy is not configured",
 		"xds":      "the extension xds is not configured",
