@@ -12,6 +12,8 @@ export interface Overview {
 
 export interface Sections {
   mesh?: Mesh;
+  nodes?: { nodes?: Envoy[] | null };
+  xds?: { streams?: number; foreign?: { node: string; clusters?: string[] | null }[] | null };
   failover?: Failover;
   shift?: ShiftStatus;
   dns?: Dns;
@@ -72,30 +74,6 @@ export interface Mesh {
   edges?: Edge[] | null;
   edges_left_out?: number;
   funnels?: Funnel[] | null;
-}
-
-export interface EdgeDetail {
-  edge: Edge;
-  versions?: Edge[] | null;
-  history?: { at: string; rate: number; errors: number; p99_ms?: number }[] | null;
-  failures?: Failure[] | null;
-  logs?: string;
-}
-
-export interface Failure {
-  time?: string;
-  reporter?: string;
-  status?: number;
-  flags?: string;
-  details?: string;
-  method?: string;
-  path?: string;
-  authority?: string;
-  user_agent?: string;
-  request_id?: string;
-  trace_id?: string;
-  duration_ms?: number;
-  upstream_host?: string;
 }
 
 export interface Hold {
@@ -287,13 +265,13 @@ export interface Cluster {
   silent?: unknown[] | null;
 }
 
-export interface Explanation {
-  flag: string;
-  name?: string;
-  class?: string;
-  failure?: boolean;
-  meaning?: string;
-  causes?: string[] | null;
-  check?: string[] | null;
-  code?: string;
+export interface Envoy {
+  id: string;
+  app?: string;
+  version?: string;
+  idc?: string;
+  als_streams?: number;
+  entries?: number;
+  coverage?: number; // absent: it does not tell
+  thin?: boolean; // that is too little
 }

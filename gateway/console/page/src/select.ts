@@ -1,6 +1,6 @@
 // An edge that is looked at: what is asked about it, and forgotten when it is closed.
 
-import type { EdgeDetail, Explanation } from "./document";
+import type { EdgeDetail, Explanation } from "./detail";
 import { failed, reason } from "./poll";
 import { state, update, type Selected } from "./state";
 

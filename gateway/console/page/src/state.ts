@@ -1,7 +1,8 @@
 // The one state of the page, and the only way to change it: update() takes a function from the state to what changes in it.
 // Data flows one way: the gateway's document -> state -> views; views call functions that update the state.
 
-import type { EdgeDetail, Explanation, Overview } from "./document";
+import type { EdgeDetail, Explanation } from "./detail";
+import type { Overview } from "./document";
 
 export type SortKey = "trouble" | "source" | "destination" | "idc" | "rate" | "errors" | "p50_ms" | "p99_ms" | "loss";
 

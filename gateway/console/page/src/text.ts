@@ -70,7 +70,7 @@ export function versionOf(peer: Peer | undefined): string {
 
 // plain makes text of anybody harmless to read: no control or direction marks, and not longer than a line is worth.
 export function plain(text: unknown, most = 300): string {
-  const clean = String(text ?? "").slice(0, 4 * most).replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, "\ufffd");
+  const clean = String(text ?? "").slice(0, 4 * most).replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, "\ufffd");
   return clean.length > most ? `${clean.slice(0, most)}…` : clean;
 }
 

@@ -7,6 +7,7 @@ import { verdict } from "../verdict";
 import { Alerts } from "./Alerts";
 import { ChangeDialog } from "./ChangeDialog";
 import { EdgePanel } from "./EdgePanel";
+import { Envoys } from "./Envoys";
 import { Funnels } from "./Funnels";
 import { Help } from "./Help";
 import { Idcs } from "./Idcs";
@@ -51,6 +52,7 @@ export function App(): JSX.Element {
             <Alerts alerts={sections.alerts} silences={sections.silences} why={missing["alerts"]} {...common} />
             <Probes probes={sections.probes} why={missing["probes"]} {...common} />
             <Plugins plugins={sections.plugins?.plugins ?? undefined} why={missing["plugins"]} now={now} />
+            <Envoys sections={sections} missing={missing} all={s.showAll} takes={takes} />
             <Gateways cluster={sections.cluster} now={now} />
             <Timeline events={sections.events} why={missing["events"]} {...common} />
           </div>

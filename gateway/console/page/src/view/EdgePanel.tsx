@@ -2,7 +2,8 @@
 
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import type { Edge, EdgeDetail, Explanation } from "../document";
+import type { EdgeDetail, Explanation } from "../detail";
+import type { Edge } from "../document";
 import { close, select } from "../select";
 import type { Selected } from "../state";
 import { flagsText, ms, nameOf, number, percent, plain, versionOf } from "../text";

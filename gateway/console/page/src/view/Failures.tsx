@@ -1,7 +1,7 @@
 // The requests of an edge that failed last. All of it was chosen by whoever sent them.
 
 import type { JSX } from "preact";
-import type { EdgeDetail, Failure } from "../document";
+import type { EdgeDetail, Failure } from "../detail";
 import { clock, ms, plain } from "../text";
 
 export function Failures(props: { detail: EdgeDetail }): JSX.Element {

@@ -58,7 +58,7 @@ function fresh(s: State): string {
 }
 
 const names: Record<string, string> = {
-  mesh: "Mesh", failover: "Failover", dns: "DNS", probes: "Probes", plugins: "Plugins", alerts: "Alerts", silences: "Silences", events: "Events", cluster: "Cluster", shift: "Shift",
+  mesh: "Mesh", failover: "Failover", dns: "DNS", probes: "Probes", plugins: "Plugins", alerts: "Alerts", silences: "Silences", events: "Events", cluster: "Cluster", shift: "Shift", nodes: "Envoys", xds: "xDS",
 };
 
 export function Notices(props: { s: State }): JSX.Element {
