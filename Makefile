@@ -125,7 +125,7 @@ generate: $(venv)/bin/python-grpc-tools-protoc ## Go and Python code of the prot
 .PHONY: page
 page: $(modules)/.package-lock.json ## the console's page, of gateway/console/page into gateway/console/web (wants node and npm)
 	ln -sfn ../../../$(modules) gateway/console/page/node_modules
-	cd gateway/console/page && node_modules/.bin/tsc --project . && node build.mjs
+	cd gateway/console/page && npm run --silent check && npm run --silent build && npm test --silent
 
 $(modules)/.package-lock.json: gateway/console/page/package.json gateway/console/page/package-lock.json
 	mkdir -p $(dir $(modules))

@@ -217,14 +217,16 @@ export interface Plugin {
   memory_limit_bytes?: number;
   binary_changed?: boolean;
   log_lines_dropped?: number;
-  queue?: Queue | null;
   queues?: Queue[] | null;
 }
 
 export interface Queue {
-  name?: string;
+  exporter?: string;
+  signal?: string;
+  unit?: string;
   size?: number;
   capacity?: number;
+  oldest_seconds?: number; // how long the first in it has waited
 }
 
 export interface Alert {

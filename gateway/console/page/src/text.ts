@@ -27,7 +27,8 @@ export function ms(value: number | undefined | null): string {
 }
 
 export function bytes(value: number | undefined): string {
-  return value ? `${(value / (1 << 20)).toFixed(0)} MiB` : dash;
+  if (!value) return dash;
+  return value >= 2 ** 30 ? `${number(value / 2 ** 30)} GiB` : `${(value / 2 ** 20).toFixed(value < 2 ** 20 ? 1 : 0)} MiB`;
 }
 
 // clock is a time of the gateway's, in the reader's time zone.

@@ -146,13 +146,15 @@ function plugins(s: Sections): Finding[] {
 function probes(s: Sections): Finding[] {
   const judged = new Set(subjects(s.failover).filter(unwell).map((x) => x.subject));
   const bad = (s.probes?.targets ?? []).filter((t) => t.success === false && !(t.subject && judged.has(t.subject)));
-  const name = (t: ProbeTarget): string => plain(t.name, 60);
   const first = bad[0];
   return first ? [{
     level: "warn", to: "probes", why: plain(first.error, 300),
-    text: `${count(bad.length, "probe")} ${bad.length === 1 ? "fails" : "fail"}: ${bad.slice(0, 3).map(name).join(", ")}`,
+    text: `${count(bad.length, "probe")} ${bad.length === 1 ? "fails" : "fail"}: ${bad.slice(0, 3).map(probeName).join(", ")}`,
   }] : [];
 }
+
+// probeName is what a probe looks at; its own name is long.
+export const probeName = (t: ProbeTarget): string => t.subject ? short(t.subject) : plain(t.name, 60);
 
 function gateways(s: Sections): Finding[] {
   const away = (s.cluster?.members ?? []).filter((m) => !m.self && m.state && !["alive", "left"].includes(m.state));

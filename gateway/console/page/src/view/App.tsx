@@ -46,14 +46,20 @@ export function App(): JSX.Element {
         {s.overview && (
           <div class="cards">
             <Mesh s={s} />
-            <Idcs sections={sections} missing={missing} now={now} />
-            <Funnels sections={sections} missing={missing} all={s.showAll} takes={takes} />
-            <Out failover={sections.failover} why={missing["failover"]} filtered={s.filter !== ""} {...common} />
-            <Alerts alerts={sections.alerts} silences={sections.silences} why={missing["alerts"]} {...common} />
-            <Probes probes={sections.probes} why={missing["probes"]} {...common} />
-            <Plugins plugins={sections.plugins?.plugins ?? undefined} why={missing["plugins"]} now={now} />
-            <Envoys sections={sections} missing={missing} all={s.showAll} takes={takes} />
-            <Gateways cluster={sections.cluster} now={now} />
+            <div class="column">
+              <Idcs sections={sections} missing={missing} now={now} />
+              <Alerts alerts={sections.alerts} silences={sections.silences} why={missing["alerts"]} {...common} />
+            </div>
+            <div class="column">
+              <Out failover={sections.failover} why={missing["failover"]} filtered={s.filter !== ""} {...common} />
+              <Probes probes={sections.probes} why={missing["probes"]} {...common} />
+              <Plugins plugins={sections.plugins?.plugins ?? undefined} why={missing["plugins"]} now={now} />
+            </div>
+            <div class="column">
+              <Funnels sections={sections} missing={missing} all={s.showAll} takes={takes} />
+              <Envoys sections={sections} missing={missing} all={s.showAll} takes={takes} />
+              <Gateways cluster={sections.cluster} now={now} />
+            </div>
             <Timeline events={sections.events} why={missing["events"]} {...common} />
           </div>
         )}

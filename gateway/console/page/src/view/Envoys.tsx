@@ -26,14 +26,18 @@ export function Envoys(props: { sections: Sections; missing: Record<string, stri
   );
 }
 
-const troubled = (n: Envoy): boolean => !!n.thin || !n.als_streams;
+// Envoy opens its log stream at the first request: one without is no trouble.
+const troubled = (n: Envoy): boolean => !!n.thin;
 
 function One(props: { n: Envoy }): JSX.Element {
   const { n } = props;
   return (
     <li class="subject">
-      <Sign level={troubled(n) ? "warn" : "ok"} /> <strong>{plain(n.id, 100)}</strong> <span class="faint">{[n.app, n.version, n.idc].map((x) => plain(x, 40)).filter(Boolean).join(" · ")}</span>{" "}
-      {number(n.entries)} entries{n.coverage === undefined ? "" : `, ${percent(n.coverage)} of its log`}{n.als_streams ? "" : ", no access log stream"}
+      <p>
+        <Sign level={troubled(n) ? "warn" : "ok"} /> <strong>{[n.app, n.version].map((x) => plain(x, 40)).filter(Boolean).join(" ") || plain(n.id, 100)}</strong> <span class="faint">{plain(n.idc, 40)}</span>{" "}
+        {number(n.entries)} entries{n.coverage === undefined ? "" : `, ${percent(n.coverage)} of its log`}{n.als_streams ? "" : ", no log stream yet"}
+      </p>
+      <p class="faint labels">{plain(n.id, 120)}</p>
     </li>
   );
 }

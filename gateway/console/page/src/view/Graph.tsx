@@ -34,7 +34,7 @@ function OneLane(props: { lane: Lane; sections: Sections; selected?: string; all
     (event.currentTarget as Element).querySelector<SVGGElement>(`[data-edge="${CSS.escape(next.edge.id)}"]`)?.focus();
   };
   return (
-    <div class="lane">
+    <div class="lane" style={{ flexBasis: `${layout ? layout.width * 0.8 : 480}px` }}>
       <div class="lane-head">
         <h3>{plain(lane.idc, 60)}</h3>
         <span class="faint">{count(lane.boxes.length, "app")}, {count(lane.lines.length, "edge")}</span>

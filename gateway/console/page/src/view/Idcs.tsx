@@ -37,7 +37,7 @@ function Idc(props: { name: string; sections: Sections; now: number }): JSX.Elem
       <dl class="weights">
         {measured && Math.abs(measured.asked_percent / 100 - served) > 0.005 && <><dt>Asked</dt><dd>{percent(measured.asked_percent / 100)}</dd></>}
         <dt>Served</dt><dd><Meter label={`Entry weight of ${plain(name, 60)}`} share={served} /> {percent(served)}</dd>
-        <dt>Measured</dt><dd>{measured?.measured_percent === undefined || measured.measured_percent === null ? <span class="faint">nothing entered, or no ingress tells</span>
+        <dt>Last minute</dt><dd>{measured?.measured_percent === undefined || measured.measured_percent === null ? <span class="faint">nothing entered, or no ingress tells</span>
           : <><Meter label={`Measured share of ${plain(name, 60)}`} share={measured.measured_percent / 100} /> {percent(measured.measured_percent / 100)} <span class="faint">{number(measured.rate)}/s</span></>}</dd>
         {weights && weights.mesh !== weights.entry && <><dt>In the mesh</dt><dd>{percent(weights.mesh / 10_000)}</dd></>}
         {would && weights && would.entry !== weights.entry && <><dt>Would be</dt><dd>{percent(would.entry / 10_000)} <span class="faint">in mode act</span></dd></>}

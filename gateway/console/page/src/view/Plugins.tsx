@@ -1,8 +1,8 @@
 // Plugins with their queues, and the gateways of the cluster.
 
 import type { JSX } from "preact";
-import type { Cluster, Plugin } from "../document";
-import { bytes, count, plain } from "../text";
+import type { Cluster, Plugin, Queue } from "../document";
+import { bytes, count, number, plain, span } from "../text";
 import { Missing, Section, Sign, When } from "./parts";
 
 export function Plugins(props: { plugins?: Plugin[]; why?: string; now: number }): JSX.Element {
@@ -17,7 +17,6 @@ export function Plugins(props: { plugins?: Plugin[]; why?: string; now: number }
 function One(props: { p: Plugin; now: number }): JSX.Element {
   const { p } = props;
   const well = p.state === "running" && p.healthy !== false;
-  const queues = p.queues ?? (p.queue ? [p.queue] : []);
   return (
     <li class="subject">
       <p>
@@ -26,8 +25,21 @@ function One(props: { p: Plugin; now: number }): JSX.Element {
       </p>
       {!well && p.last_error && <p class="why">{plain(p.last_error, 300)}</p>}
       {p.binary_changed && <p class="why">The binary on disk is another than the one that runs.</p>}
-      {queues.map((q) => <p key={q.name} class={q.capacity && (q.size ?? 0) > 0.5 * q.capacity ? "why" : "faint"}>queue {plain(q.name, 40)}: {(q.size ?? 0).toLocaleString("en")} of {(q.capacity ?? 0).toLocaleString("en")}</p>)}
+      {(p.queues ?? []).map((q) => <Waiting key={`${q.exporter} ${q.signal}`} q={q} />)}
     </li>
+  );
+}
+
+// Waiting is what is kept for a plugin that does not take it. A queue is worth a warning when it is half full, or what is in it is old.
+function Waiting(props: { q: Queue }): JSX.Element {
+  const { q } = props;
+  const size = q.size ?? 0, capacity = q.capacity ?? 0, old = q.oldest_seconds ?? 0;
+  const amount = (n: number): string => q.unit === "bytes" ? bytes(n) : `${number(n)} ${plain(q.unit, 20)}`;
+  const bad = size > 0 && (size > 0.5 * capacity || old > 60);
+  return (
+    <p class={bad ? "why" : "faint"}>
+      {bad && <Sign level="warn" />} Queue of {plain(q.signal || q.exporter, 40)}: {size === 0 ? "empty" : `${amount(size)} of ${amount(capacity)}, the first waits for ${span(old)}`}
+    </p>
   );
 }
 

@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import type { Probes as Probed, ProbeTarget } from "../document";
 import { ms, plain } from "../text";
+import { probeName } from "../verdict";
 import { Missing, Section, Sign, Some, When } from "./parts";
 
 export function Probes(props: { probes?: Probed; why?: string; all: Record<string, boolean>; now: number; takes: (text: string) => boolean }): JSX.Element {
@@ -33,7 +34,7 @@ function Target(props: { t: ProbeTarget; now: number }): JSX.Element {
     <li class="target">
       <Sign level={t.success === undefined ? "unknown" : t.success ? "ok" : "bad"} />
       <span class="grow">
-        <strong>{plain(t.name, 60)}</strong> <span class="faint">{plain(t.prober, 20)} {plain(t.address || t.target, 80)}{t.observer ? ` from ${plain(t.observer, 40)}` : ""}</span>
+        <strong>{probeName(t)}</strong> <span class="faint">{plain(t.module || t.prober, 40)} {plain(t.target, 120)} {t.address && t.address !== t.target ? `at ${plain(t.address, 60)}` : ""}{t.observer ? ` from ${plain(t.observer, 40)}` : ""}</span>
         {t.success === false && t.error && <span class="why">{plain(t.error, 240)} <When time={t.since} now={props.now} /></span>}
       </span>
       <svg class="bars" viewBox="0 0 60 20" role="img" aria-label={`The last ${minutes.length} minutes: ${good} good, ${bad} bad`}>

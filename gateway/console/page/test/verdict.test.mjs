@@ -1,0 +1,69 @@
+// What one look must tell: the worst first, in words; and what is not known is never said to be well.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { observed, verdict } from "../src/verdict.ts";
+
+const at = "2026-11-22T03:12:07Z";
+const say = (sections, missing = {}) => verdict({ at, sections, missing });
+const subject = (name, more) => ({ subject: name, kind: name.split("/")[0], act: true, health: "healthy", out: false, since: at, ...more });
+const entry = (more) => subject("idc/idc1/entry", { idc: "idc1", ...more });
+const dns = (idc1, idc2) => ({ zones: [{ zone: "gslb.", names: [{ name: "api.gslb.", idcs: [{ idc: "idc1", entry: idc1 }, { idc: "idc2", entry: idc2 }] }] }] });
+
+test("nothing is known", () => {
+  assert.equal(verdict(undefined).level, "unknown");
+  assert.equal(say({}).level, "unknown");
+});
+
+test("well, and well as far as is known", () => {
+  assert.equal(say({ failover: { subjects: [entry()] } }).headline, "All well");
+  assert.equal(say({ failover: {} }, { dns: "the extension dns is not configured" }).headline, "All well");
+  assert.equal(say({ failover: {} }, { mesh: "HTTP 503: x" }).headline, "All that is known is well");
+});
+
+test("an IDC that is out comes first, and who serves", () => {
+  const out = entry({ health: "dead", out: true, why: "connection refused, 5 of 5, 2 sites" });
+  const v = say({
+    failover: { subjects: [subject("machine/a", { health: "dead", out: true }), out], serving: { out: { "machine/a": {} } } }, dns: dns(0, 10_000),
+    alerts: [{ labels: { alertname: "IdcDead", severity: "page" }, status: { state: "active" } }],
+  });
+  assert.equal(v.level, "bad");
+  assert.match(v.headline, /^idc1 entry is out since \d\d:\d\d:07; DNS answers idc2 only$/);
+  assert.equal(v.findings[0].why, "connection refused, 5 of 5, 2 sites");
+  assert.deepEqual(v.findings.map((f) => f.to), ["idcs", "alerts", "out"]);
+});
+
+test("mode observe says what would be", () => {
+  const f = { subjects: [entry({ act: false, health: "dead", would_out: true })] };
+  assert.match(say({ failover: f }).headline, /would be out: mode observe, nothing is done$/);
+  assert.deepEqual(observed(f), ["idc"]);
+  assert.deepEqual(observed({ subjects: [entry()] }), []);
+});
+
+test("a gray machine is drained, a dead one is out", () => {
+  const f = { subjects: [subject("machine/a", { health: "gray", out: true }), subject("machine/b", { health: "dead", out: true })], serving: { out: { "machine/a": { drain: true }, "machine/b": {} } } };
+  const texts = say({ failover: f }).findings.map((x) => x.text);
+  assert.deepEqual(texts, ["machine/b is out: no new requests go there", "machine/a is drained: requests under way finish"]);
+});
+
+test("people's changes are no trouble, silenced alerts neither", () => {
+  const v = say({ failover: { holds: [{ subject: "machine/a", action: "hold" }] }, alerts: [{ labels: { alertname: "X", severity: "page" }, status: { state: "suppressed" } }] });
+  assert.equal(v.level, "ok");
+  assert.equal(v.findings[0].text, "1 hold by people: hold machine/a");
+});
+
+test("a drop, a plugin, a probe and a gateway", () => {
+  const v = say({
+    mesh: { funnels: [{ idc: "idc1", hops: [{ from: "a", to: "b", depth: 1, rate: 1, drop: "lost", text: "a sent, b did not receive" }] }] },
+    plugins: { plugins: [{ name: "rules", state: "backoff" }] }, probes: { targets: [{ name: "p", success: false }, { name: "q" }] },
+    cluster: { members: [{ name: "gw2", site: "s", state: "lost", since: at }] },
+  });
+  assert.equal(v.headline, "a sent, b did not receive");
+  assert.deepEqual(v.findings.map((f) => f.to), ["funnels", "plugins", "probes", "gateways"]);
+});
+
+test("a stray failure does not shout", () => {
+  const edge = (rate, errors) => ({ id: "1", idc: "idc1", source: { app: "a" }, destination: { app: "b", version: "v2" }, rate, errors });
+  assert.equal(say({ mesh: { edges: [edge(0.02, 0.5)] } }).level, "ok");
+  assert.equal(say({ mesh: { edges: [edge(10, 0.3)] } }).headline, "idc1: a → b v2: 30 % of requests fail");
+});
