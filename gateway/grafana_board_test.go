@@ -21,7 +21,7 @@ type board struct {
 	SchemaVersion           int
 	Tags                    []string
 	Templating              struct{ List []*boardVariable }
-	Annotations             struct{ List []*boardTarget }
+	Annotations             struct{ List []*boardAnnotation }
 	Panels                  []*boardPanel
 	text                    string
 }
@@ -49,9 +49,13 @@ type boardPanel struct {
 
 type boardSource struct{ Type, UID string }
 
-// boardTarget is a query of a panel, or of an annotation.
+type boardAnnotation struct {
+	Name   string
+	Target boardTarget
+}
+
+// boardTarget is a query.
 type boardTarget struct {
-	Name                              string // of an annotation
 	RefID, Expr, LegendFormat, Format string
 	Instant                           bool
 }

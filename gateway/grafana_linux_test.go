@@ -33,13 +33,3 @@ func TestBoardsShowTheDemo(t *testing.T) {
 	boards := slices.DeleteFunc(readBoards(t), func(b *board) bool { return b.file == "use.json" || b.file == "application.json" })
 	v.show(t, boards, emptyInTheDemo())
 }
-
-// demoChoices: who serves, and who calls.
-func demoChoices() []map[string]string {
-	return []map[string]string{{"namespace": "demo", "workload": "backend-v1"}, {"namespace": "demo", "workload": "frontend-v1"}}
-}
-
-// emptyInTheDemo are panels without data there, and why.
-func emptyInTheDemo() map[string]string {
-	return map[string]string{}
-}

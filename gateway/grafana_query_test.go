@@ -73,17 +73,22 @@ func (v *viewer) tryAll(b *board) (queries int, missing map[string]error) {
 // try runs the queries of one board, and tells what is wrong with panels.
 func (v *viewer) try(b *board, chosen map[string]string) (queries int, missing map[string]error) {
 	values, missing := map[string]string{}, map[string]error{}
+	note := func(title string, err error) {
+		if was := missing[b.file+": "+title]; was == nil || errors.Is(was, errNoData) { // what is wrong is worse than what is empty
+			missing[b.file+": "+title] = err
+		}
+	}
 	for _, variable := range b.Templating.List {
 		value, err := v.value(variable, values, chosen)
 		if err != nil {
-			missing[b.file+": $"+variable.Name] = err
+			note("$"+variable.Name, err)
 		}
 		values[variable.Name] = value
 	}
 	for _, a := range b.Annotations.List {
 		queries++
-		if _, err := v.query(interpolate(a.Expr, values), false); err != nil && !errors.Is(err, errNoData) {
-			missing[b.file+": "+a.Name] = err
+		if _, err := v.query(interpolate(a.Target.Expr, values), false); err != nil && !errors.Is(err, errNoData) {
+			note(a.Name, err)
 		}
 	}
 	for _, p := range b.Panels {
@@ -92,12 +97,12 @@ func (v *viewer) try(b *board, chosen map[string]string) (queries int, missing m
 			queries++
 			got, err := v.query(interpolate(target.Expr, values), target.Instant)
 			if err != nil {
-				missing[b.file+": "+p.Title] = fmt.Errorf("%s: %w: %s", target.RefID, err, interpolate(target.Expr, values))
+				note(p.Title, fmt.Errorf("%s: %w: %s", target.RefID, err, interpolate(target.Expr, values)))
 				continue
 			}
 			for _, label := range legendLabels(target.LegendFormat) {
 				if !got[label] && target.Format != "heatmap" {
-					missing[b.file+": "+p.Title] = fmt.Errorf("%s: no series has the label %q of its legend, only %v", target.RefID, label, slices.Sorted(maps.Keys(got)))
+					note(p.Title, fmt.Errorf("%s: no series has the label %q of its legend, only %v", target.RefID, label, slices.Sorted(maps.Keys(got))))
 				}
 			}
 			maps.Copy(labels, got)
@@ -105,7 +110,7 @@ func (v *viewer) try(b *board, chosen map[string]string) (queries int, missing m
 		for _, transformation := range p.Transformations {
 			for column := range transformation.Options.RenameByName {
 				if !strings.HasPrefix(column, "Value") && len(labels) > 0 && !labels[column] {
-					missing[b.file+": "+p.Title] = fmt.Errorf("no series has the label %q of a column, only %v", column, slices.Sorted(maps.Keys(labels)))
+					note(p.Title, fmt.Errorf("no series has the label %q of a column, only %v", column, slices.Sorted(maps.Keys(labels))))
 				}
 			}
 		}

@@ -14,7 +14,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+const (
+	boardUnits  = "none short percent percentunit bytes Bps bps s ms µs d reqps rps wps ops iops cps pps bool bool_yes_no bool_on_off celsius hertz"
+	boardPanels = "stat timeseries table heatmap state-timeline bargauge gauge text"
+)
+
 const runbookPages = "https://github.com/lockkeeper/lockkeeper/blob/main/"
+
+// What is in the demo's list of panels that may be empty is there.
+func TestEmptyPanelsExist(t *testing.T) {
+	panels := map[string]bool{}
+	for _, b := range readBoards(t) {
+		for _, p := range b.Panels {
+			panels[b.file+": "+p.Title] = true
+		}
+	}
+	for panel := range emptyInTheDemo() {
+		require.True(t, panels[panel], panel)
+	}
+}
 
 func TestBoards(t *testing.T) {
 	all, known := readBoards(t), knownMetrics(t)
@@ -46,7 +64,8 @@ func TestBoardMistakes(t *testing.T) {
 		"variable unused is not used",
 		`panel "One": id 1 is there twice`,
 		`panel "Two": overlaps another one`,
-		`panel "Two": no unit`,
+		`panel "Two": no unit of Grafana: ""`,
+		`panel "Two": no panel of Grafana: "graph"`,
 		`panel "Two": no description: what to do?`,
 		`panel "Two": datasource is not ${datasource}`,
 		`panel "Two": 1:5: parse error: unclosed left parenthesis`,
@@ -73,12 +92,15 @@ func (b *board) mistakes(links, known map[string]bool) (all []string) {
 		add(`tag "lockkeeper" is missing: links between boards go by it`)
 	}
 	all = append(all, b.unusedVariables()...)
-	ids := map[int]bool{}
+	ids, titles := map[int]bool{}, map[string]bool{}
 	for i, p := range b.Panels {
 		if ids[p.ID] {
 			add("panel %q: id %d is there twice", p.Title, p.ID)
 		}
-		ids[p.ID] = true
+		if titles[p.Title] {
+			add("panel %q: the title is there twice", p.Title)
+		}
+		ids[p.ID], titles[p.Title] = true, true
 		if slices.ContainsFunc(b.Panels[:i], p.overlaps) {
 			add("panel %q: overlaps another one", p.Title)
 		}
@@ -109,8 +131,11 @@ func (p *boardPanel) mistakes(known map[string]bool) (all []string) {
 	if p.Type == "row" {
 		return nil
 	}
-	if p.FieldConfig.Defaults.Unit == "" {
-		all = append(all, "no unit")
+	if unit := p.FieldConfig.Defaults.Unit; !slices.Contains(strings.Fields(boardUnits), unit) {
+		all = append(all, fmt.Sprintf("no unit of Grafana: %q", unit))
+	}
+	if !slices.Contains(strings.Fields(boardPanels), p.Type) {
+		all = append(all, fmt.Sprintf("no panel of Grafana: %q", p.Type))
 	}
 	if p.Description == "" {
 		all = append(all, "no description: what to do?")
@@ -215,5 +240,32 @@ func TestBoardsShareTheirBeginning(t *testing.T) {
 			first = text
 		}
 		require.Equal(t, first, text, b.file)
+	}
+}
+
+// demoChoices: who serves, and who calls.
+func demoChoices() []map[string]string {
+	return []map[string]string{{"namespace": "demo", "workload": "backend-v1"}, {"namespace": "demo", "workload": "frontend-v1"}}
+}
+
+// emptyInTheDemo are panels without data there, and why.
+func emptyInTheDemo() map[string]string {
+	const (
+		history = "the rules have to look back for a day at least"
+		well    = "nothing of the kind happens there"
+	)
+	return map[string]string{
+		"coverage.json: What did Envoy drop itself?":     well,
+		"failover.json: Alarms":                          well,
+		"failover.json: How fast do Envoys hear of it?":  "no Envoy takes its endpoints from the gateway there",
+		"failover.json: When do certificates end?":       "no target speaks TLS there",
+		"funnel.json: Expected and real, by hop":         history,
+		"funnel.json: How much is missing at a hop?":     history,
+		"funnel.json: How much is missing at a service?": history,
+		"idcs.json: What does a shift ask for?":          "there is no shift",
+		"itself.json: What is dropped?":                  well,
+		"itself.json: Which calls fail?":                 well,
+		"itself.json: Which plugins restart?":            well,
+		"pools.json: Connections that overflow":          well,
 	}
 }
