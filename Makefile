@@ -27,6 +27,7 @@ schemas := .cache/schemas
 # The directory of a module, MODULE@VERSION, as Go keeps it.
 module = $$(go mod download -json $(1) | sed -n 's/.*"Dir": "\(.*\)",/\1/p')
 modules := .cache/console-page/node_modules
+grafana := .cache/grafana
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
 BENCH     ?= ./xds ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./gateway/cluster ./probes ./plugins/storage/victoriametrics
@@ -80,7 +81,7 @@ test: build ## all tests; those that need an Envoy, modules of Python, amtool, p
 	@$(MAKE) --no-print-directory envoy || echo 'no Envoy: the tests that need one are skipped'
 	@$(MAKE) --no-print-directory python || echo 'no modules for Python: the tests that need it are skipped'
 	@$(MAKE) --no-print-directory --keep-going amtool promtool prometheus || echo 'no amtool, promtool or Prometheus: the tests that need it are skipped'
-	@$(MAKE) --no-print-directory --keep-going grpcjs browser || echo 'no modules for Node: the tests that need them are skipped'
+	@$(MAKE) --no-print-directory --keep-going grpcjs browser || echo 'no modules for Node: the tests that need them are skipped' grafana
 	@$(MAKE) --no-print-directory --keep-going exporters jvm || echo 'no exporters or no JVM program: the tests that need them are skipped'
 	go test -timeout 40m ./...
 	cd sdk && go test ./...
@@ -103,8 +104,8 @@ bench: build ## benchmarks; that of DNS beside others' wants coredns, gdnsd and 
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(BENCH)
 
 .PHONY: e2e
-e2e: build envoy python amtool promtool prometheus grpcjs browser exporters jvm ## the tests with real Envoys, plugins and resolvers, none skipped, and all scenes of the demo
-	LOCKKEEPER_TEST_KILLS=50 LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd,grpcjs,browser,exporters,jvm go test -count=1 -timeout 60m ./gateway/... ./xds/... ./plugins/... ./examples/...
+e2e: build envoy python amtool promtool prometheus grpcjs browser exporters jvm grafana ## the tests with real Envoys, plugins and resolvers, none skipped, and all scenes of the demo
+	LOCKKEEPER_TEST_KILLS=50 LOCKKEEPER_REQUIRE=envoy,plugins,network,python,amtool,promtool,prometheus,build,dig,resolvers,dnsperf,gdnsd,grpcjs,browser,exporters,jvm,grafana go test -count=1 -timeout 60m ./gateway/... ./xds/... ./plugins/... ./examples/...
 	$(MAKE) --no-print-directory demo DEMO_ARGS=--once
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene alert'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene outage'
@@ -144,6 +145,8 @@ grpcjs: $(grpcjs)/node_modules/.package-lock.json ## Node's gRPC client, which a
 
 .PHONY: browser
 browser: $(browser)/node_modules/.package-lock.json ## what drives a Chromium through the console's page, in .cache/ (wants node, npm and chromium)
+.PHONY: grafana
+grafana: $(grafana)/node_modules/.package-lock.json ## Grafana's published types of dashboards, which a test holds the boards to, in .cache/ (wants node and npm)
 
 .PHONY: amtool
 amtool: ## Alertmanager's command line, in .cache/
@@ -230,4 +233,8 @@ $(browser)/node_modules/.package-lock.json: gateway/console/page/e2e/package.jso
 	mkdir -p $(browser)
 	cp $^ $(browser)
 	cd $(browser) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+$(grafana)/node_modules/.package-lock.json: gateway/testdata/boards/schema/package.json gateway/testdata/boards/schema/package-lock.json
+	mkdir -p $(grafana)
+	cp $^ $(grafana)
+	cd $(grafana) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
