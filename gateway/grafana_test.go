@@ -62,6 +62,7 @@ func TestBoardMistakes(t *testing.T) {
 		"no description",
 		`tag "lockkeeper" is missing: links between boards go by it`,
 		"variable unused is not used",
+		"variable many may be several: =~ instead of =",
 		`panel "One": id 1 is there twice`,
 		`panel "Two": overlaps another one`,
 		`panel "Two": no unit of Grafana: ""`,
@@ -91,7 +92,7 @@ func (b *board) mistakes(links, known map[string]bool) (all []string) {
 	if !slices.Contains(b.Tags, "lockkeeper") {
 		add(`tag "lockkeeper" is missing: links between boards go by it`)
 	}
-	all = append(all, b.unusedVariables()...)
+	all = append(all, b.misusedVariables()...)
 	ids, titles := map[int]bool{}, map[string]bool{}
 	for i, p := range b.Panels {
 		if ids[p.ID] {
@@ -111,12 +112,15 @@ func (b *board) mistakes(links, known map[string]bool) (all []string) {
 	return append(all, b.deadLinks(links)...)
 }
 
-// unusedVariables are those that nothing is chosen by.
-func (b *board) unusedVariables() (all []string) {
+// misusedVariables are those that nothing is chosen by, and those of several values that are taken for one.
+func (b *board) misusedVariables() (all []string) {
 	for _, v := range b.Templating.List {
 		used := regexp.MustCompile(`\$\{?` + v.Name + `\b`)
 		if !used.MatchString(b.text) {
 			all = append(all, "variable "+v.Name+" is not used")
+		}
+		if equals := regexp.MustCompile(`[^=!]=\\"\$\{?` + v.Name + `\b`); (v.Multi || v.IncludeAll) && equals.MatchString(b.text) {
+			all = append(all, "variable "+v.Name+" may be several: =~ instead of =")
 		}
 	}
 	return all
