@@ -23,6 +23,7 @@ type clusterState struct {
 	Refused               map[string]struct {
 		Count int64
 		Last  string
+		At    time.Time
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -28,15 +27,7 @@ type overview struct {
 	}
 	Missing map[string]string // why, by section
 
-	asked, answered time.Time // by the clock of this machine
-}
-
-// look asks a gateway for its overview.
-func look(ctx context.Context, g *remote) (*overview, []byte, error) {
-	o := &overview{asked: time.Now()}
-	body, err := g.read(ctx, overviewPath, nil, o)
-	o.answered = time.Now()
-	return o, body, err
+	asked, answered time.Time // by the clock of this machine; zero: nobody noted it
 }
 
 type meshState struct {
@@ -113,10 +104,9 @@ type dnsState struct {
 type probesState struct {
 	Targets []struct {
 		Name, Subject, Module, Prober, Target, Address string
-		Interval                                       float64 `json:"interval_seconds"`
-		Success                                        *bool   // nil: there is no result yet
-		At                                             time.Time
+		Success                                        *bool // nil: nothing is known now
 		Error                                          string
+		Minutes                                        []struct{} // with results, of the last ten
 	}
 	Machines struct {
 		Total, Answering int
@@ -155,8 +145,9 @@ func labelsText(labels map[string]string) string {
 
 // xdsState tells who takes what from the extension xds.
 type xdsState struct {
-	Streams int
-	Foreign []struct { // who takes endpoints from here and has the clusters from elsewhere
+	Endpoint string
+	Streams  int
+	Foreign  []struct { // who takes endpoints from here and has the clusters from elsewhere
 		Node     string
 		Clusters []string
 	}

@@ -17,7 +17,6 @@ func printPlaces(out io.Writer, c *configuration) {
 			fmt.Fprintf(out, "  %-11s %s\n", what, strings.Join(where, ", "))
 		}
 	}
-	var data []string
 	for _, id := range used(c.effective) {
 		at := func(key string) string { return text(c.effective, id+"::"+key) }
 		switch kind, _, _ := strings.Cut(id, "/"); kind {
@@ -36,6 +35,16 @@ func printPlaces(out io.Writer, c *configuration) {
 			show("Logs", scheme+at("endpoint")+"/logs/")
 		case "extensions::dns":
 			show("DNS", strings.Trim(at("endpoint"), "[]")+" (UDP, TCP)")
+		}
+	}
+	show("Data", dataDirectories(c)...)
+}
+
+// dataDirectories are where a gateway keeps what outlives it.
+func dataDirectories(c *configuration) (data []string) {
+	for _, id := range used(c.effective) {
+		at := func(key string) string { return text(c.effective, id+"::"+key) }
+		switch kind, _, _ := strings.Cut(id, "/"); kind {
 		case "extensions::file_storage":
 			data = append(data, at("directory"))
 		case "extensions::alerting", "extensions::failover":
@@ -48,7 +57,7 @@ func printPlaces(out io.Writer, c *configuration) {
 		}
 	}
 	slices.Sort(data)
-	show("Data", data...)
+	return slices.DeleteFunc(data, func(s string) bool { return s == "" })
 }
 
 // used lists the receivers and extensions that run, as kind::id.

@@ -152,6 +152,8 @@ func (g *remote) refusal(response *http.Response, path string) error {
 	}
 	part := "receiver envoy in a pipeline"
 	switch {
+	case path == overviewPath:
+		return refusedError{fmt.Errorf("%s has no %s: is it a gateway's console, and of this version?", g.url, path), response.StatusCode}
 	case strings.HasPrefix(path, "/api/v1/plugins"):
 		part = "extension plugins"
 	case strings.HasPrefix(path, "/api/v1/dns"):

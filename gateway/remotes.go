@@ -60,20 +60,26 @@ func (g *remotes) all() (all []*remote, err error) {
 // said is what one gateway answered.
 type said[T any] struct {
 	*remote
-	answer T
-	err    error
+	answer          T
+	err             error
+	asked, answered time.Time // by the clock of this machine
 }
 
 // askAll asks all gateways at once. What they say has their order.
 func askAll[T any](ctx context.Context, gateways []*remote, ask func(context.Context, *remote) (T, error)) []said[T] {
+	return askWithin(ctx, lookTimeout, gateways, ask)
+}
+
+func askWithin[T any](ctx context.Context, timeout time.Duration, gateways []*remote, ask func(context.Context, *remote) (T, error)) []said[T] {
 	all := make([]said[T], len(gateways))
 	var asked sync.WaitGroup
 	for i, g := range gateways {
 		asked.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
-			all[i].remote = g
+			all[i].remote, all[i].asked = g, time.Now()
 			all[i].answer, all[i].err = ask(ctx, g)
+			all[i].answered = time.Now()
 		})
 	}
 	asked.Wait()
