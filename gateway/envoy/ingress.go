@@ -37,7 +37,7 @@ func (r *envoyReceiver) watch(extensions map[component.ID]component.Component) {
 		}
 	}
 	if len(r.sinks) > 0 {
-		r.aggregator.WatchIngress(r.config.Ingress)
+		r.aggregator.WatchIngress()
 		r.aggregator.WatchEndpoints(r.config.Evidence5xx)
 	}
 }

@@ -74,7 +74,7 @@ func newReceiver(set receiver.Settings, c *Config) (*envoyReceiver, error) {
 		return nil, err
 	}
 	now := time.Now()
-	aggregator := mesh.New(mesh.Options{MaxSeries: c.Series.Max, Idle: c.Series.Idle, Reporters: c.Reporters, Drop: c.Series.Drop}, now)
+	aggregator := mesh.New(mesh.Options{MaxSeries: c.Series.Max, Idle: c.Series.Idle, Reporters: c.Reporters, Drop: c.Series.Drop, Ingress: c.Ingress}, now)
 	coverage := newCoverage(aggregator.Received, c.Series.Idle, now)
 	kept, err := newStats(c, coverage.sample, now)
 	if err != nil {

@@ -14,6 +14,10 @@ type Options struct {
 	Refresh   time.Duration     // an unchanged series is due again after so long (1 minute)
 	Drop      []string          // labels that series are counted without, out of DroppableLabels
 	Reporters map[string]string // log name to "source" or "destination", for Envoys that tell neither otherwise
+
+	// Ingress names the Envoys through which traffic enters an IDC, by log name, workload (WORKLOAD_NAME, or the node's cluster) or app. Without
+	// names they are Istio's gateways: nodes whose id begins with router~.
+	Ingress []string
 }
 
 // Aggregator sums what the streams count. All methods may be called concurrently, but only one Flush at a time.
@@ -52,7 +56,7 @@ type Aggregator struct {
 	flagOverflow     uint64
 	hops             map[hopKey]*hop
 	hopOverflow      uint64
-	isIngress        func(*Node) bool    // nil: nobody asks for Entered
+	watchesIngress   bool                // somebody asks for Entered
 	entered          map[string]*Entered // by streams that ended since the last Entered
 
 	ingressUntrusted, ingressUnplaced uint64

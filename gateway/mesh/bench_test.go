@@ -28,10 +28,10 @@ func stream(tb testing.TB, shape load.Shape, ingress, tried bool) (*mesh.Stream,
 	if err != nil {
 		tb.Fatal(err)
 	}
-	a := mesh.New(mesh.Options{}, time.Now())
+	a := mesh.New(mesh.Options{Ingress: []string{node.LogName, node.Workload()}}, time.Now())
 	if ingress {
 		node.Trusted, node.IDC = true, "idc1"
-		a.WatchIngress([]string{node.LogName, node.Workload()})
+		a.WatchIngress()
 	}
 	if tried {
 		node.Trusted = true

@@ -200,8 +200,8 @@ func FuzzStream(f *testing.F) {
 		f.Add(marshal(f, m))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		a := New(Options{}, time.Now())
-		a.WatchIngress([]string{"log"})
+		a := New(Options{Ingress: []string{"log"}}, time.Now())
+		a.WatchIngress()
 		s := a.Open(Node{ID: "fuzz", IDC: "idc", LogName: "log", Trusted: true})
 		_ = s.Add(b)
 		s.Close()

@@ -37,24 +37,26 @@ type caller struct {
 	requests uint64
 }
 
-// WatchIngress has the streams that are opened from now on counted for Entered, if they are of the ingress: those of the Envoys whose log name,
-// workload (WORKLOAD_NAME, or the node's cluster) or app is named. Without names they are those of Istio's gateways: nodes whose id begins
-// with router~.
-func (a *Aggregator) WatchIngress(names []string) {
+// WatchIngress has the streams that are opened from now on counted for Entered, if they are of the ingress.
+func (a *Aggregator) WatchIngress() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.isIngress = func(n *Node) bool {
-		if len(names) == 0 {
-			return n.kind() == "router"
-		}
-		return slices.Contains(names, n.LogName) || slices.Contains(names, n.Workload()) || slices.Contains(names, n.App())
+	a.watchesIngress = true
+}
+
+// isIngress tells whether a node is of the ingress, by Options.Ingress.
+func (a *Aggregator) isIngress(n *Node) bool {
+	names := a.options.Ingress
+	if len(names) == 0 {
+		return n.kind() == "router"
 	}
+	return slices.Contains(names, n.LogName) || slices.Contains(names, n.Workload()) || slices.Contains(names, n.App())
 }
 
 // openIngress makes a stream one of the ingress, if it is. One that is not trusted, or does not tell its IDC, is counted instead. a.mu is held.
 func (a *Aggregator) openIngress(s *Stream) {
 	switch {
-	case a.isIngress == nil || !a.isIngress(&s.node):
+	case !a.watchesIngress || !a.isIngress(&s.node):
 	case !s.node.Trusted:
 		a.ingressUntrusted++
 	case s.node.IDC == Unknown:

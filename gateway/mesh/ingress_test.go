@@ -41,8 +41,8 @@ func add(t *testing.T, s *Stream, messages ...[]byte) {
 func TestEnteredIsWhatEdgesSay(t *testing.T) {
 	for file, messages := range corpus(t) {
 		now := time.Unix(1700000000, 0)
-		a := New(Options{}, now)
-		a.WatchIngress([]string{"edge"})
+		a := New(Options{Ingress: []string{"edge"}}, now)
+		a.WatchIngress()
 		s := a.Open(ingressNode("edge-1", "idc1"))
 		for _, m := range messages {
 			add(t, s, marshal(t, m))
@@ -73,8 +73,8 @@ func TestEnteredIsWhatEdgesSay(t *testing.T) {
 func TestWhoIsAnIngress(t *testing.T) {
 	f := func(names []string, n Node, want bool) {
 		t.Helper()
-		a := New(Options{}, time.Unix(1700000000, 0))
-		a.WatchIngress(names)
+		a := New(Options{Ingress: names}, time.Unix(1700000000, 0))
+		a.WatchIngress()
 		if got := a.Open(n).ingress != nil; got != want {
 			t.Errorf("%q of %+v: %v, want %v", names, n, got, want)
 		}
@@ -99,7 +99,7 @@ func TestWhoIsAnIngress(t *testing.T) {
 
 func TestEnteredTellsCallers(t *testing.T) {
 	a := New(Options{}, time.Unix(1700000000, 0))
-	a.WatchIngress(nil)
+	a.WatchIngress()
 	if got := a.Entered(); len(got) != 0 {
 		t.Fatalf("entered %+v without an ingress", got)
 	}
@@ -142,7 +142,7 @@ func TestEnteredTellsCallers(t *testing.T) {
 // TCP counts by connections that ended, which have no duration of a request.
 func TestEnteredCountsConnections(t *testing.T) {
 	a := New(Options{}, time.Unix(1700000000, 0))
-	a.WatchIngress(nil)
+	a.WatchIngress()
 	s := a.Open(ingressNode("router~10.1.0.1~gateway-1.istio-system~x", "idc1"))
 	common := func(kind accesslogdatav3.AccessLogType) *accesslogdatav3.AccessLogCommon {
 		return &accesslogdatav3.AccessLogCommon{
@@ -165,7 +165,7 @@ func TestEnteredCountsConnections(t *testing.T) {
 // Whoever makes up addresses is counted, and costs a bounded amount of memory; the busy ones are named all the same.
 func TestEnteredNamesTheBusiestOfMany(t *testing.T) {
 	a := New(Options{}, time.Unix(1700000000, 0))
-	a.WatchIngress(nil)
+	a.WatchIngress()
 	s := a.Open(ingressNode("router~10.1.0.1~gateway-1.istio-system~x", "idc1"))
 	for round := range 3 {
 		for i := range 5000 {

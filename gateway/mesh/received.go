@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 )
@@ -8,6 +9,8 @@ import (
 // Source is what was received of one node since the gateway began, or since the node was last forgotten.
 type Source struct {
 	IDC     string
+	App     string
+	Ingress bool      // requests enter the IDC through it
 	Streams int       // open
 	Ended   time.Time // the last stream that did, at about that time
 	HTTP    uint64    // entries of any type, whatever became of them: what Envoy counts as written
@@ -18,7 +21,8 @@ type Source struct {
 type source struct {
 	http, tcp atomic.Uint64
 	tells     atomic.Bool // every single try, by entries of their own
-	idc       string
+	idc, app  string
+	ingress   bool
 	streams   int       // as the next are: under the aggregator's lock
 	ended     time.Time // the last stream, at about that time
 }
@@ -41,7 +45,7 @@ func (a *Aggregator) openSource(n *Node) *source {
 		src = &source{}
 		a.sources[n.ID] = src
 	}
-	src.idc = n.IDC
+	src.idc, src.app, src.ingress = n.IDC, cmp.Or(n.App(), Unknown), a.isIngress(n)
 	src.streams++
 	return src
 }
@@ -72,7 +76,7 @@ func (a *Aggregator) Sources() map[string]Source {
 	defer a.mu.Unlock()
 	all := make(map[string]Source, len(a.sources))
 	for id, src := range a.sources {
-		all[id] = Source{IDC: src.idc, Streams: src.streams, Ended: src.ended, HTTP: src.http.Load(), TCP: src.tcp.Load()}
+		all[id] = Source{IDC: src.idc, App: src.app, Ingress: src.ingress, Streams: src.streams, Ended: src.ended, HTTP: src.http.Load(), TCP: src.tcp.Load()}
 	}
 	return all
 }
