@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -33,8 +34,26 @@ func browse(t *testing.T, script string, args ...string) {
 	require.NoError(t, err)
 }
 
-func TestBrowserShowsGateway(t *testing.T) {
+// browserToken is that of an operator.
+const browserToken = "browser-test-token-0123456789"
+
+// browserConfig has a machine that is dead, two IDCs and somebody who may change things.
+const browserConfig = `
+receivers:
+  probes:
+    modules: {port: {prober: tcp, timeout: 250ms}}
+    targets: [{module: port, target: %q, subject: machine/m1, interval: 250ms}]
+extensions:
+  failover: {idcs: {idc1: {weight: 50, capacity_percent: 100}, idc2: {weight: 50, capacity_percent: 100}}}
+  console: {tokens: [{name: oncall, role: operator, token: %q}]}
+`
+
+func TestBrowser(t *testing.T) {
 	at := freeAddresses(t)
-	startRun(t, "--config", at.config(t, needsPlugins(t))).expect(t, "Lockkeeper is ready")
-	browse(t, "gateway.mjs", "http://"+at.console+"/")
+	more := writeFile(t, fmt.Sprintf(browserConfig, freeAddress(t), browserToken))
+	startRun(t, "--config", at.config(t, needsPlugins(t)), "--config", more).expect(t, "Lockkeeper is ready")
+	url := "http://" + at.console + "/"
+	t.Run("of a gateway", func(t *testing.T) { browse(t, "gateway.mjs", url, browserToken) })
+	t.Run("of a large mesh", func(t *testing.T) { browse(t, "scale.mjs", url) })
+	t.Run("in trouble", func(t *testing.T) { browse(t, "trouble.mjs", url) })
 }

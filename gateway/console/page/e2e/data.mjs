@@ -134,3 +134,9 @@ export function detail({ sections: { mesh } }, wanted, { now = Date.now(), text 
     logs: `_time:1h source_app:=ingress`,
   };
 }
+
+// explain is the answer for flags.
+export const explain = (url) => ({
+  flags: url.searchParams.get("flags").split(",").map((flag) => ({ flag, name: flag, class: "upstream", failure: true, meaning: "No connection.", causes: [flag], check: ["The port."] })),
+  together: [],
+});

@@ -1,6 +1,6 @@
 // The page beside a mesh of 600 workloads and 1,000 edges. Argument: the URL of a gateway's console, whose page it is; what it says of the mesh is made up here.
 import { accessible, clean, expect, open, step, withBrowser } from "./browser.mjs";
-import { detail, overview } from "./data.mjs";
+import { detail, explain, overview } from "./data.mjs";
 import { serve } from "./fixture.mjs";
 
 const [gateway] = process.argv.slice(2);
@@ -11,6 +11,7 @@ let say = () => overview();
 const fixture = await serve(gateway, {
   "/api/v1/overview": () => say(),
   "/api/v1/mesh/edge": (url) => detail(say(), url.searchParams.get("id")),
+  "/api/v1/explain": explain,
 });
 
 await withBrowser(async (browser) => {
