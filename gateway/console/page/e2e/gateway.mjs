@@ -68,7 +68,7 @@ async function hold(page) {
   await change(page, "machine/m1: eject", "Eject it");
   await page.locator("#holds").getByText("eject machine/m1 by oncall").waitFor();
   await page.locator("#events").getByText("by oncall").first().waitFor();
-  await ask(page, "End the hold of machine/m1");
+  await ask(page, "Release the hold of machine/m1");
   await change(page, "the eject by oncall ends", "End the hold");
   await page.locator("#holds").getByText("machine/m1").waitFor({ state: "detached" });
 }
