@@ -2,7 +2,7 @@
 
 import type { Hold, Plan } from "./document";
 import { failed, reason, refresh } from "./poll";
-import { keepToken, readToken, update, type Change } from "./state";
+import { keepToken, readToken, serverNow, state, update, type Change } from "./state";
 
 export interface Wish {
   for: string; // 30m
@@ -61,7 +61,7 @@ const half = (wish: Wish): number => Math.round(50 * (50 + wish.percent)) / 100;
 
 function silence(labels: Record<string, string>, wish: Wish): object {
   const matchers = Object.entries(labels).map(([name, value]) => ({ name, value, isRegex: false, isEqual: true }));
-  const now = Date.now();
+  const now = serverNow(state.now); // the gateway's clock is the one that counts
   return { matchers, startsAt: new Date(now).toISOString(), endsAt: new Date(now + seconds(wish.for) * 1000).toISOString(), createdBy: "console", comment: wish.why.trim() || "from the console" };
 }
 
