@@ -3,9 +3,12 @@ package deploy
 import (
 	"context"
 	"debug/elf"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -13,20 +16,34 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// staticPrograms is a directory with the gateway and its plugins that need no library of the system: bin, where there is no C compiler, else bin/static.
-func staticPrograms(t *testing.T) string {
+// programs is a directory with the gateway and its plugins: those without C of `make static`, if they are there, else those of `make build`, which are the same
+// where there is no C compiler.
+func programs(t *testing.T) string {
 	t.Helper()
-	for _, directory := range []string{"../bin", "../bin/static"} {
-		if program, err := elf.Open(filepath.Join(directory, "lockkeeper")); err == nil {
-			static := isStatic(program)
-			require.NoError(t, program.Close())
-			if static {
-				return directory
-			}
-		}
+	if _, err := os.Stat("../bin/static/lockkeeper"); err == nil {
+		return "../bin/static"
 	}
-	lacks(t, "static", "needs bin/static: make static")
-	return ""
+	needs(t, "plugins", "bin/plugins/storage-victoriametrics", "make build")
+	return filepath.Dir(lockkeeper(t))
+}
+
+// addLibraries puts what a program loads into the root, where it was built with C, unlike that of the image.
+func addLibraries(t *testing.T, program, root string) {
+	t.Helper()
+	file, err := elf.Open(program)
+	require.NoError(t, err)
+	static := isStatic(file)
+	require.NoError(t, file.Close())
+	if static {
+		return
+	}
+	libraries, err := output(t, "ldd", program)
+	require.NoError(t, err)
+	for _, library := range regexp.MustCompile(`/\S+`).FindAllString(libraries, -1) {
+		real, err := filepath.EvalSymlinks(library)
+		require.NoError(t, err)
+		copyFile(t, real, filepath.Join(root, library))
+	}
 }
 
 func isStatic(program *elf.File) bool {
@@ -41,7 +58,7 @@ func isStatic(program *elf.File) bool {
 // imageRoot puts into a directory what the Dockerfile copies into the image, and what its base, or who runs it, has of what the gateway looks for.
 func imageRoot(t *testing.T) string {
 	t.Helper()
-	programs, root := staticPrograms(t), t.TempDir()
+	programs, root := programs(t), t.TempDir()
 	for _, directory := range []string{"etc", "proc", "dev", "tmp", "data"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(root, directory), 0o755))
 	}
@@ -63,11 +80,11 @@ func imageRoot(t *testing.T) string {
 				copyFile(t, rule, filepath.Join(to, filepath.Base(rule)))
 			}
 		case from == "/src/bin/static/":
-			copyFile(t, filepath.Join(programs, "lockkeeper"), filepath.Join(to, "lockkeeper"))
 			plugins, err := filepath.Glob(filepath.Join(programs, "plugins/*"))
 			require.NoError(t, err)
-			for _, plugin := range plugins {
-				copyFile(t, plugin, filepath.Join(to, "plugins", filepath.Base(plugin)))
+			for _, program := range append(plugins, filepath.Join(programs, "lockkeeper")) {
+				copyFile(t, program, filepath.Join(to, strings.TrimPrefix(program, programs)))
+				addLibraries(t, program, root)
 			}
 		default:
 			copyFile(t, filepath.Join("..", strings.TrimPrefix(from, "/src/")), to)
@@ -80,7 +97,7 @@ func imageRoot(t *testing.T) string {
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
-	if os.Link(from, to) == nil {
+	if err := os.Link(from, to); err == nil || errors.Is(err, fs.ErrExist) {
 		return
 	}
 	info, err := os.Stat(from)
@@ -115,20 +132,11 @@ func TestImage(t *testing.T) {
 		lacks(t, "network", "needs root: namespaces and mounts")
 	}
 	root := imageRoot(t)
-	programs, err := filepath.Glob(root + "/usr/lib/lockkeeper/plugins/*")
-	require.NoError(t, err)
-	require.NotEmpty(t, programs)
-	for _, program := range append(programs, root+"/usr/lib/lockkeeper/lockkeeper") {
-		file, err := elf.Open(program)
-		require.NoError(t, err)
-		require.True(t, isStatic(file), program)
-		require.NoError(t, file.Close())
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	text, err := exec.CommandContext(ctx, "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ceu", runImage, "sh", root).CombinedOutput()
 	require.NoError(t, err, string(text))
-	for _, want := range []string{"rules", "victoriametrics", "Lockkeeper is ready.", "ended well"} {
+	for _, want := range []string{"rules", "victoriametrics", "victorialogs", "Lockkeeper is ready.", "ended well"} {
 		require.Contains(t, string(text), want)
 	}
 	t.Log(string(text))
