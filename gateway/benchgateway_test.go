@@ -82,9 +82,7 @@ service:
 		defer r.Body.Close()
 		return r.StatusCode == http.StatusOK
 	})
-	var plugins struct{ Plugins []struct{ PID int } }
-	getJSON(b, "http://"+g.console+"/api/v1/plugins", &plugins)
-	g.pluginPID = plugins.Plugins[0].PID
+	g.pluginPID = pluginOf(b, g.console, "victoriametrics").PID
 	return g
 }
 

@@ -144,20 +144,9 @@ func (d *durable) load(t *testing.T) (stop func()) {
 }
 
 // plugin returns the state of the storage plugin.
-func (d *durable) plugin(t *testing.T) (p struct {
-	PID   int
-	State string
-},
-) {
+func (d *durable) plugin(t *testing.T) pluginState {
 	t.Helper()
-	var answer struct {
-		Plugins []struct {
-			PID   int
-			State string
-		}
-	}
-	getJSON(t, "http://"+d.console+"/api/v1/plugins", &answer)
-	return answer.Plugins[0]
+	return pluginOf(t, d.console, "victoriametrics")
 }
 
 // stored reads all samples of istio_requests_total from the storage.

@@ -183,3 +183,21 @@ func listening(address string) bool {
 	}
 	return err == nil
 }
+
+type pluginState struct {
+	Name  string
+	PID   int
+	State string
+}
+
+// pluginOf is the state of a plugin.
+func pluginOf(t testing.TB, console, name string) (p pluginState) {
+	t.Helper()
+	var answer struct{ Plugins []pluginState }
+	getJSON(t, "http://"+console+"/api/v1/plugins", &answer)
+	i := slices.IndexFunc(answer.Plugins, func(p pluginState) bool { return p.Name == name })
+	if i < 0 {
+		t.Fatalf("no plugin %s in %v", name, answer)
+	}
+	return answer.Plugins[i]
+}

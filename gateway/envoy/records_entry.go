@@ -101,6 +101,7 @@ func (w *recordWriter) request(entry *accesslogdatav3.HTTPAccessLogEntry) {
 	w.number("server.port", port)
 	w.text("user_agent.original", q.GetUserAgent())
 	w.text("request_id", q.GetRequestId())
+	w.text("pinpoint.trace_id", q.GetRequestHeaders()["pinpoint-traceid"])
 	w.number("http.request.body.size", q.GetRequestBodyBytes())
 	w.number("envoy.request_headers_bytes", q.GetRequestHeadersBytes())
 	w.number("envoy.upstream_header_bytes_sent", q.GetUpstreamHeaderBytesSent())
