@@ -118,7 +118,7 @@ func (r *row) write(resource pcommon.Map, scope pcommon.InstrumentationScope, re
 	r.fields, r.cut, r.bytes = r.fields[:0], false, 0
 	streamed = r.stream(resource)
 	r.set("_msg", shorten(cmp.Or(record.Body().AsString(), record.EventName(), "-"), maxBody, &r.cut))
-	r.set("severity_text", r.short(cmp.Or(record.SeverityText(), strings.ToUpper(record.SeverityNumber().String()))))
+	r.set("severity_text", r.short(severity(record)))
 	if id := record.TraceID(); !id.IsEmpty() {
 		r.set("trace_id", id.String())
 	}
@@ -141,6 +141,14 @@ func (r *row) write(resource pcommon.Map, scope pcommon.InstrumentationScope, re
 		r.set("other_attributes", shorten(string(text), maxAttributes, &r.cut))
 	}
 	return streamed
+}
+
+// severity is "" if the record has none.
+func severity(record plog.LogRecord) string {
+	if text := record.SeverityText(); text != "" || record.SeverityNumber() == plog.SeverityNumberUnspecified {
+		return text
+	}
+	return strings.ToUpper(record.SeverityNumber().String())
 }
 
 // stream writes the fields that tell the stream.
