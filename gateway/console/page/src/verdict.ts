@@ -1,6 +1,6 @@
 // What one look must tell: everything that is wrong in the overview, the worst first, in sentences.
 
-import type { Alert, Edge, Failover, Overview, ProbeTarget, Sections, Subject } from "./document";
+import type { Alert, AuditEvent, Edge, Failover, Overview, ProbeTarget, Sections, Subject } from "./document";
 import { clock, count, nameOf, number, percent, plain, versionOf } from "./text";
 
 export type Level = "bad" | "warn" | "info";
@@ -51,7 +51,8 @@ function idcs(s: Sections): Finding[] {
   const of = subjects(s.failover).filter((x) => x.kind === "idc");
   const found: Finding[] = [];
   for (const x of of) {
-    const since = x.since ? ` since ${clock(x.since)}` : "";
+    const at = x.held?.action === "eject" ? x.held.at : x.since;
+    const since = at ? ` since ${clock(at)}` : "";
     const why = plain(x.why, 400);
     if (x.out) found.push({ level: "bad", text: `${short(x.subject)} is out${since}; ${serves(s)}`, why: why || held(x), to: "idcs" });
     else if (x.would_out && !x.act) found.push({ level: "bad", text: `${short(x.subject)} is ${x.health}${since} and would be out: mode observe, nothing is done`, why, to: "idcs" });
@@ -78,7 +79,7 @@ function holdUps(f: Failover | undefined): Finding[] {
   const frozen = Object.entries(f?.frozen ?? {}).map(([name, z]): Finding =>
     ({ level: "bad", text: `${plain(name, 120)} is frozen since ${clock(z.since)}: nothing more is taken out`, why: plain(z.why, 400), to: "out" }));
   const alarms = Object.entries(f?.alarms ?? {}).map(([name, text]): Finding =>
-    ({ level: "bad", text: `Failover alarm: ${plain(name, 80)}`, why: plain(text, 400), to: "out" }));
+    ({ level: "bad", text: `Failover alarm: ${plain(text, 300)}`, why: plain(name, 80), to: "out" }));
   if (f?.state) alarms.push({ level: "warn", text: "Failover's state on disk has a problem", why: plain(f.state, 400), to: "out" });
   return [...frozen, ...alarms];
 }
@@ -89,7 +90,7 @@ function machines(s: Sections): Finding[] {
   const list = (of: Subject[]): string => of.slice(0, 3).map((x) => short(x.subject)).join(", ") + (of.length > 3 ? ` and ${of.length - 3} more` : "");
   const add = (of: Subject[], level: Level, says: string): void => {
     const first = of[0];
-    if (first) found.push({ level, text: `${list(of)} ${of.length === 1 ? "is" : "are"} ${says}`, why: plain(first.blocked || first.why || held(first), 400), to: "out" });
+    if (first) found.push({ level, text: `${list(of)} ${of.length === 1 ? "is" : "are"} ${says}`, why: of.length === 1 && first.out && diagnosis(s.events, first)?.what ? plain(diagnosis(s.events, first)?.what, 500) : plain(first.blocked || first.why || held(first), 400), to: "out" });
   };
   const drained = s.failover?.serving?.out ?? {};
   add(all.filter((x) => x.out && !drained[x.subject]?.drain), "warn", "out: no new requests go there");
@@ -168,6 +169,12 @@ function people(s: Sections): Finding[] {
   const shift = s.failover?.shift;
   if (shift?.id) found.push({ level: "info", to: "idcs", text: `Shift ${plain(shift.id, 60)} of ${plain(shift.by, 60)} is on` });
   return found;
+}
+
+// diagnosis is what was told last of a subject that went out, since it did.
+export function diagnosis(events: AuditEvent[] | undefined, x: Subject): AuditEvent | undefined {
+  const since = Date.parse(x.since ?? "") - 60_000;
+  return events?.findLast((e) => e.kind === "diagnosis" && e.subject === x.subject && Date.parse(e.at) >= since);
 }
 
 // observed are the kinds of subjects that are only watched.

@@ -46,6 +46,16 @@ test("a gray machine is drained, a dead one is out", () => {
   assert.deepEqual(texts, ["machine/b is out: no new requests go there", "machine/a is drained: requests under way finish"]);
 });
 
+test("a diagnosis says more than the evidence; what a person ejects is out since then", () => {
+  const machine = subject("machine/a", { health: "dead", out: true, why: "3 in a row" });
+  const events = [{ at, kind: "diagnosis", subject: "machine/a", what: "its callers failed first" }, { at, kind: "diagnosis", subject: "machine/b", what: "another" }];
+  assert.equal(say({ failover: { subjects: [machine] }, events }).findings[0].why, "its callers failed first");
+  const idc = entry({ out: true, held: { action: "eject", by: "ada", why: "INC-1", at: "2026-11-22T03:30:09Z" } });
+  const [first] = say({ failover: { subjects: [idc], serving: { idcs: { idc1: { entry: 0 }, idc2: { entry: 10_000 } } } } }).findings;
+  assert.match(first.text, /is out since \d\d:30:09; traffic enters by idc2 only$/);
+  assert.equal(first.why, "eject by ada: INC-1");
+});
+
 test("people's changes are no trouble, silenced alerts neither", () => {
   const v = say({ failover: { holds: [{ subject: "machine/a", action: "hold" }] }, alerts: [{ labels: { alertname: "X", severity: "page" }, status: { state: "suppressed" } }] });
   assert.equal(v.level, "ok");

@@ -51,7 +51,7 @@ export function App(): JSX.Element {
               <Alerts alerts={sections.alerts} silences={sections.silences} why={missing["alerts"]} {...common} />
             </div>
             <div class="column">
-              <Out failover={sections.failover} why={missing["failover"]} filtered={s.filter !== ""} {...common} />
+              <Out failover={sections.failover} why={missing["failover"]} events={sections.events} filtered={s.filter !== ""} {...common} />
               <Probes probes={sections.probes} why={missing["probes"]} {...common} />
               <Plugins plugins={sections.plugins?.plugins ?? undefined} why={missing["plugins"]} now={now} />
             </div>

@@ -1,13 +1,13 @@
 // What failover holds of machines and endpoints: what is out and why, what is unwell, frozen, held.
 
 import type { JSX } from "preact";
-import type { Failover, Hold, Subject } from "../document";
+import type { AuditEvent, Failover, Hold, Subject } from "../document";
 import { left, plain } from "../text";
-import { subjects, unwell } from "../verdict";
+import { diagnosis, subjects, unwell } from "../verdict";
 import { Changes } from "./Idcs";
 import { Ask, Missing, Section, Sign, Some, When } from "./parts";
 
-export function Out(props: { failover?: Failover; why?: string; all: Record<string, boolean>; now: number; filtered: boolean; takes: (text: string) => boolean }): JSX.Element {
+export function Out(props: { failover?: Failover; why?: string; events?: AuditEvent[]; all: Record<string, boolean>; now: number; filtered: boolean; takes: (text: string) => boolean }): JSX.Element {
   const f = props.failover;
   const all = subjects(f).filter((s) => s.kind !== "idc");
   const matches = all.filter((s) => props.takes(`${s.subject} ${s.idc} ${s.why}`));
@@ -20,7 +20,7 @@ export function Out(props: { failover?: Failover; why?: string; all: Record<stri
       {Object.entries(f?.alarms ?? {}).map(([name, text]) => <p key={name} class="notice bad"><Sign level="bad" /> {plain(name, 60)}: {plain(text, 400)}</p>)}
       {Object.entries(f?.frozen ?? {}).map(([name, z]) => <p key={name} class="notice bad"><Sign level="bad" /> {plain(name, 80)} is frozen <When time={z.since} now={props.now} />: {plain(z.why, 400)}</p>)}
       {f && bad.length === 0 && <p class="faint">Nothing is out.</p>}
-      <Some name="out" list={bad} few={8} all={props.all} each={(s) => <Item key={s.subject} s={s} now={props.now} drained={f?.serving?.out?.[s.subject]?.drain} />} />
+      <Some name="out" list={bad} few={8} all={props.all} each={(s) => <Item key={s.subject} s={s} now={props.now} drained={f?.serving?.out?.[s.subject]?.drain} told={diagnosis(props.events, s)} />} />
       {props.filtered && <Some name="in" list={rest} few={10} all={props.all} each={(s) => <Item key={s.subject} s={s} now={props.now} />} />}
       {!props.filtered && rest.length > 0 && <p class="faint">Filter (/) to find one of the others and change it.</p>}
       <Holds holds={f?.holds ?? []} all={props.all} now={props.now} />
@@ -28,7 +28,7 @@ export function Out(props: { failover?: Failover; why?: string; all: Record<stri
   );
 }
 
-function Item(props: { s: Subject; now: number; drained?: boolean }): JSX.Element {
+function Item(props: { s: Subject; now: number; drained?: boolean; told?: AuditEvent }): JSX.Element {
   const { s } = props;
   const what = s.out ? (props.drained ? "drained" : "out") : s.would_out && !s.act ? "would be out" : "in";
   return (
@@ -38,6 +38,7 @@ function Item(props: { s: Subject; now: number; drained?: boolean }): JSX.Elemen
         {s.provisional ? ", provisional" : ""} <span class="faint"><When time={s.since} now={props.now} /></span>
       </p>
       {s.why && (s.out || unwell(s)) && <p class="why">{plain(s.why, 400)}</p>}
+      {props.told && <p class="why diagnosis">{plain(props.told.what, 500)}</p>}
       {s.blocked && <p class="why">Not taken out: {plain(s.blocked, 300)}</p>}
       {(s.opinions ?? []).length > 1 && <p class="faint">{(s.opinions ?? []).map((o) => `${plain(o.site, 40)}: ${o.health || "unknown"}`).join("; ")}</p>}
       <Changes s={s} />
