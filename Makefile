@@ -8,6 +8,7 @@ envoy   := $(venv)/bin/envoy
 tools   := $(CURDIR)/.cache/tools
 apt     := $(CURDIR)/.cache/apt
 grpcjs  := .cache/grpcjs
+grafana := .cache/grafana
 browser := .cache/browser
 shop    := .cache/shop
 jvm     := .cache/jvm
@@ -148,6 +149,9 @@ browser: $(browser)/node_modules/.package-lock.json ## what drives a Chromium th
 .PHONY: grafana
 grafana: $(grafana)/node_modules/.package-lock.json ## Grafana's published types of dashboards, which a test holds the boards to, in .cache/ (wants node and npm)
 
+.PHONY: grafana
+grafana: $(grafana)/node_modules/.package-lock.json ## Grafana's published types of dashboards, which a test holds the boards to, in .cache/ (wants node and npm)
+
 .PHONY: amtool
 amtool: ## Alertmanager's command line, in .cache/
 	GOBIN=$(tools) go install github.com/prometheus/alertmanager/cmd/amtool
@@ -233,6 +237,12 @@ $(browser)/node_modules/.package-lock.json: gateway/console/page/e2e/package.jso
 	mkdir -p $(browser)
 	cp $^ $(browser)
 	cd $(browser) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+$(grafana)/node_modules/.package-lock.json: gateway/testdata/boards/schema/package.json gateway/testdata/boards/schema/package-lock.json
+	mkdir -p $(grafana)
+	cp $^ $(grafana)
+	cd $(grafana) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 $(grafana)/node_modules/.package-lock.json: gateway/testdata/boards/schema/package.json gateway/testdata/boards/schema/package-lock.json
 	mkdir -p $(grafana)
 	cp $^ $(grafana)
