@@ -19,17 +19,24 @@ func TestBoardsShowTheDemo(t *testing.T) {
 	}
 	demo := filepath.Join(t.TempDir(), "two-idc")
 	build := exec.Command("go", "build", "-o", demo, "../examples/two-idc")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, string(out))
+	text, err := build.CombinedOutput()
+	require.NoError(t, err, string(text))
 	directory, err := filepath.Abs("testdata/boards")
 	require.NoError(t, err)
 	rules, err := filepath.Abs("../deploy/rules")
 	require.NoError(t, err)
-	cmd := exec.Command(demo, "--gateway", os.Args[0], "--envoy", envoy, "--identity", "istio", "--out", t.TempDir(), "--config", filepath.Join(directory, "lockkeeper.yaml"))
+	out := t.TempDir()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(readFile(t, filepath.Join(out, "live", "gateway.log")))
+		}
+	})
+	cmd := exec.Command(demo, "--gateway", os.Args[0], "--envoy", envoy, "--identity", "istio", "--out", out, "--config", filepath.Join(directory, "lockkeeper.yaml"))
 	cmd.Env = append(os.Environ(), mainEnv+"=1", "BOARDS="+directory, "BOARDS_PLUGINS="+plugins, "BOARDS_RULES="+rules)
 	startCommand(t, cmd).expect(t, "applications are ready")
 
-	v := viewer{prometheus: "http://localhost:7070/prometheus", choices: demoChoices()}
+	askSources(t)
+	v := viewer{prometheus: boardSources(t)["lockkeeper"], choices: demoChoices()}
 	boards := slices.DeleteFunc(readBoards(t), func(b *board) bool { return b.file == "use.json" || b.file == "application.json" })
 	v.show(t, boards, emptyInTheDemo())
 }
