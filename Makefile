@@ -124,6 +124,10 @@ generate: $(venv)/bin/python-grpc-tools-protoc ## Go and Python code of the prot
 	$(venv)/bin/python -m grpc_tools.protoc -Isdk/proto/plugin/v1 --python_out=examples/plugins/python --grpc_python_out=examples/plugins/python \
 		plugin.proto
 
+.PHONY: reference
+reference: ## the page of all commands, gateway/COMMANDS.md
+	go test ./gateway -run '^TestCommandsPage$$' -update
+
 .PHONY: page
 page: $(modules)/.package-lock.json ## the console's page, of gateway/console/page into gateway/console/web (wants node and npm)
 	ln -sfn ../../../$(modules) gateway/console/page/node_modules

@@ -15,6 +15,9 @@ import (
 
 func newDrillCommand() *cobra.Command {
 	return &cobra.Command{
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return failover.Scenarios(), cobra.ShellCompDirectiveDefault // or a file
+		},
 		Use:   "drill [SCENARIO | FILE]…",
 		Short: "Run failover scenarios in fake time, and show what would happen and why",
 		Long: `Run failover scenarios in fake time: what is observed, asked and broken when is in a file, and what the gateway would do, when and why is

@@ -48,6 +48,7 @@ Of a DNS name (a word with a dot) a running gateway says how its dns extension a
 	}
 	format.addFlags(cmd)
 	gateway.addFlags(cmd)
+	cmd.ValidArgsFunction = completes(false, gateway.explainable)
 	return cmd
 }
 

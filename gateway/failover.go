@@ -62,6 +62,7 @@ Exit codes: 0 shown, 1 there is no gateway, one of several does not answer or sa
 	cmd.Flags().BoolVar(&all, "all", false, "also subjects that are healthy")
 	format.addFlags(cmd)
 	gateways.addFlags(cmd)
+	cmd.ValidArgsFunction = completes(false, gateways.subjects)
 	return cmd
 }
 

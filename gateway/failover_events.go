@@ -66,6 +66,8 @@ on until Ctrl-C. With several --url the lines of all, each with its gateway.`,
 	cmd.Flags().BoolVarP(&followed, "follow", "f", false, "go on with what happens from now on")
 	format.addFlags(cmd)
 	gateways.addFlags(cmd)
+	completeFlag(cmd, "subject", gateways.subjects)
+	completeFlag(cmd, "kind", words("verdict", "ejected", "returned", "diagnosis", "weights", "freeze", "alarm", "hold", "shift", "state"))
 	return cmd
 }
 

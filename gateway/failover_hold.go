@@ -68,6 +68,7 @@ Exit codes: 0 done, 1 refused, or there is no gateway, 2 called wrongly.`,
 	cmd.Flags().StringVar(&why, "why", "", "the reason, for those who find it in the audit")
 	format.addFlags(cmd)
 	gateways.addChangeFlags(cmd)
+	cmd.ValidArgsFunction = completes(true, gateways.subjects)
 	return cmd
 }
 
@@ -104,6 +105,7 @@ Exit codes: 0 done, 1 refused, there is no such hold, or no gateway, 2 called wr
 	cmd.Flags().StringVar(&why, "why", "", "the reason, for those who find it in the audit")
 	format.addFlags(cmd)
 	gateways.addChangeFlags(cmd)
+	cmd.ValidArgsFunction = completes(true, gateways.held)
 	return cmd
 }
 

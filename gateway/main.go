@@ -65,11 +65,12 @@ Exit codes: 0 done, 1 failed, 2 called wrongly.`,
 		Example:           "  lockkeeper run",
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.AddCommand(newRunCommand(), newValidateCommand(), newConfigCommand(), newComponentsCommand(), newSnippetCommand(),
 		newStatusCommand(), newDoctorCommand(), newExplainCommand(), newTailCommand(), newRecordCommand(), newReplayCommand(), newPluginCommand(),
-		newProbeCommand(), newClusterCommand(), newFailoverCommand(), newShiftCommand(), newDrillCommand(), newVersionCommand())
+		newProbeCommand(), newClusterCommand(), newFailoverCommand(), newShiftCommand(), newDrillCommand(),
+		newCompletionCommand(), newVersionCommand())
 	return root
 }
 

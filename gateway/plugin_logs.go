@@ -51,6 +51,7 @@ its configuration holds as secret is masked. With -f it goes on until Ctrl-C.`,
 	cmd.Flags().BoolVarP(&followed, "follow", "f", false, "go on with what it prints from now on")
 	format.addFlags(cmd)
 	gateway.addFlags(cmd)
+	cmd.ValidArgsFunction = completes(true, gateway.plugins(""))
 	return cmd
 }
 

@@ -50,5 +50,6 @@ Exit codes: 0 the other side took it, 1 it did not, or there is no gateway, 2 ca
 	}
 	format.addFlags(cmd)
 	gateway.addFlags(cmd)
+	cmd.ValidArgsFunction = completes(true, gateway.plugins("notification"))
 	return cmd
 }

@@ -198,6 +198,7 @@ type output string
 
 func (o *output) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP((*string)(o), "output", "o", "text", "text or json")
+	completeFlag(cmd, "output", words("text", "json"))
 }
 
 func (o output) json() (bool, error) {

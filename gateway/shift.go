@@ -58,6 +58,8 @@ Exit codes: 0 it could be applied, 1 there is no gateway, 2 it could not, or cal
 		}),
 	}
 	flags.addFlags(cmd)
+	completeFlag(cmd, "to", gateways.shares)
+	completeFlag(cmd, "scope", words("entry", "mesh", "both"))
 	format.addFlags(cmd)
 	gateways.addChangeFlags(cmd)
 	return cmd
@@ -100,6 +102,8 @@ Exit codes: 0 the shift has begun, 1 it has not, or there is no gateway, 2 it co
 		}),
 	}
 	flags.addFlags(cmd)
+	completeFlag(cmd, "to", gateways.shares)
+	completeFlag(cmd, "scope", words("entry", "mesh", "both"))
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only show, as shift plan does")
 	format.addFlags(cmd)
 	gateways.addChangeFlags(cmd)

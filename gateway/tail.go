@@ -59,6 +59,8 @@ Envoys saw has two lines, one of each reporter. It goes on until Ctrl-C, or unti
 	cmd.Flags().IntVarP(&limit, "lines", "n", 0, "end after `N` lines; 0: never")
 	format.addFlags(cmd)
 	gateway.addFlags(cmd)
+	completeFlag(cmd, "flag", flagsAfter)
+	completeFlag(cmd, "idc", gateway.idcs)
 	return cmd
 }
 
