@@ -229,7 +229,7 @@ func freeAddress(b testing.TB) string {
 }
 
 // cpuSeconds is a process' user and system time.
-func cpuSeconds(b *testing.B, pid int) float64 {
+func cpuSeconds(b testing.TB, pid int) float64 {
 	b.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

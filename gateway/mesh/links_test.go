@@ -3,7 +3,9 @@ package mesh
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -181,6 +183,23 @@ func TestLinksOfHostileNames(t *testing.T) {
 	for _, c := range text {
 		if c < ' ' || c == '<' {
 			t.Fatalf("got %s", text)
+		}
+	}
+}
+
+func TestMedian(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := range 70 {
+		for range 100 {
+			values := make([]float64, n)
+			for i := range values {
+				values[i] = float64(random.IntN(20))
+			}
+			sorted := slices.Sorted(slices.Values(values))
+			got, ok := median(values)
+			if ok != (n >= usualMinutes) || ok && got != (sorted[(n-1)/2]+sorted[n/2])/2 {
+				t.Fatalf("of %v: %v, %v", sorted, got, ok)
+			}
 		}
 	}
 }
