@@ -23,6 +23,7 @@ type page struct {
 	command *exec.Cmd
 	ask     io.WriteCloser
 	answers *bufio.Scanner
+	screens string
 }
 
 // openPage starts the browser. Without one, who runs the scene is asked to look: then it returns nil.
@@ -34,7 +35,7 @@ func (s *storyStage) openPage(ctx context.Context) (*page, error) {
 		s.say("%v. So look yourself: %s/", err, consoleURL)
 		return nil, nil
 	}
-	p := &page{command: exec.CommandContext(ctx, "node", pageScript, consoleURL+"/", s.screens)}
+	p := &page{command: exec.CommandContext(ctx, "node", pageScript, consoleURL+"/", s.screens), screens: s.screens}
 	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) } // which ends the browser
 	p.command.WaitDelay = 10 * time.Second
 	p.command.Stderr = os.Stderr
@@ -77,5 +78,5 @@ func (p *page) close() error {
 	if p == nil {
 		return nil
 	}
-	return errors.Join(p.ask.Close(), p.command.Wait())
+	return errors.Join(p.ask.Close(), p.command.Wait(), shrink(p.screens))
 }

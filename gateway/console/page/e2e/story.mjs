@@ -7,6 +7,8 @@ import { clean, open, withBrowser } from "./browser.mjs";
 const [url, screens] = process.argv.slice(2);
 const patience = 120_000; // ms, for the page to tell
 
+const settles = 5000; // ms, for what comes after the first sight: alerts, shares, the timeline
+
 // What the page must show, by chapter: texts of its parts.
 const chapters = {
   telemetry: [
@@ -53,12 +55,14 @@ await withBrowser(async (browser) => {
     let problem = "";
     try {
       await told(one.page, chapters[chapter]);
+      await one.page.waitForTimeout(settles);
       if (chapter === "alert") await opened(one.page);
       await picture(one.page, chapter);
       clean(one);
     } catch (error) {
       problem = String(error.message ?? error).replaceAll("\n", " | ");
       await picture(one.page, `${chapter}-failed`);
+      await one.page.keyboard.press("Escape");
     }
     console.log(problem || "ok");
   }
@@ -83,12 +87,9 @@ async function told(page, wanted) {
 async function opened(page) {
   await page.locator('[data-edge][aria-label^="frontend → backend v2"][aria-label*="UF"]').focus();
   await page.keyboard.press("Enter");
-  await told(page, [
-    ["#edge", /UF[^]*connect/i],
-    ["#edge", /v1[^]*v2/],
-    ["#edge", /\/closed\//],
-    ["#edge", /refused/i],
-  ]);
+  await told(page, [["#edge", /UF[^]*connect/i], ["#edge", /v1 → v1[^]*v1 → v2/], ["#edge", /GET.*\/closed\//]]);
+  await page.locator("#edge summary").filter({ hasText: "/closed/" }).first().click();
+  await told(page, [["#edge", /refused/i]]);
   await picture(page, "edge");
   await page.keyboard.press("Escape");
   await page.locator("#edge").waitFor({ state: "detached" });
@@ -96,6 +97,7 @@ async function opened(page) {
 
 async function picture(page, name) {
   if (!screens) return;
+  if (name === "recovery") await page.locator("#events").screenshot({ path: path.join(screens, "timeline.png"), animations: "disabled" });
   await page.evaluate(() => scrollTo(0, 0));
   await page.screenshot({ path: path.join(screens, `${name}.png`), animations: "disabled" });
 }

@@ -69,6 +69,11 @@ export function versionOf(peer: Peer | undefined): string {
   return known(peer?.version) ? peer.version : "";
 }
 
+// placeOf is a workload and the namespace that it is in.
+export function placeOf(peer: Peer): string {
+  return `${plain(peer.workload, 80)}${known(peer.namespace) ? ` in ${plain(peer.namespace, 60)}` : ""}`;
+}
+
 // plain makes text of anybody harmless to read: no control or direction marks, and not longer than a line is worth.
 export function plain(text: unknown, most = 300): string {
   const clean = String(text ?? "").slice(0, 4 * most).replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, "\ufffd");

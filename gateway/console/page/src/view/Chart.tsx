@@ -39,8 +39,8 @@ function options(at: HTMLElement, line: Line): uPlot.Options {
   const color = (property: "color" | "caretColor" | "outlineColor") => () => getComputedStyle(at)[property];
   const axis: uPlot.Axis = { stroke: color("caretColor"), grid: { stroke: color("outlineColor"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
   return {
-    width: at.clientWidth || 400, height: 110, legend: { show: false }, cursor: { show: false }, padding: [8, 8, 0, 0],
-    axes: [{ ...axis, size: 24, values: (_, times) => times.map((t) => new Date(1000 * t).toTimeString().slice(0, 5)), space: 60 }, { ...axis, size: 46, space: 24, values: (_, ticks) => ticks.map((t) => `${t}${line.unit}`) }],
+    width: at.clientWidth || 400, height: 110, legend: { show: false }, cursor: { show: false }, padding: [8, 20, 0, 0],
+    axes: [{ ...axis, size: 24, values: (_, times) => times.map((t) => new Date(1000 * t).toTimeString().slice(0, 5)), space: 60, incrs: [60, 120, 300, 600, 900, 1800] }, { ...axis, size: 46, space: 24, values: (_, ticks) => ticks.map((t) => `${t}${line.unit}`) }],
     scales: { y: { range: (_, __, max) => [0, Math.max(max ?? 0, line.unit === "%" ? 1 : 0.1) * 1.1] } },
     series: [{}, { stroke: color("color"), width: 1.6, fill: undefined, points: { show: lonely(line) } }],
   };

@@ -6,7 +6,7 @@ import type { EdgeDetail, Explanation } from "../detail";
 import type { Edge } from "../document";
 import { close, select } from "../select";
 import type { Selected } from "../state";
-import { flagsText, ms, nameOf, number, percent, plain, versionOf } from "../text";
+import { flagsText, ms, nameOf, number, percent, placeOf, plain, versionOf } from "../text";
 import { ends, failing } from "../verdict";
 import { Chart } from "./Chart";
 import { Failures } from "./Failures";
@@ -37,7 +37,7 @@ function Facts(props: { e: Edge }): JSX.Element {
     ["Rate", `${number(e.rate)}/s${e.usual_rate === undefined ? "" : `, usually ${number(e.usual_rate)}/s`}`], ["Errors", percent(e.errors)],
     ["Latency", `p50 ${ms(e.p50_ms)}, p99 ${ms(e.p99_ms)}`], ["Loss", e.loss === undefined ? "not known" : percent(e.loss)],
     ["Service", plain(e.destination.service, 120)], ["IDC", plain(e.idc, 60)], ["Protocol", plain(e.protocol, 20)],
-    ["From", `${plain(e.source.workload, 80)} in ${plain(e.source.namespace, 60)}`], ["To", `${plain(e.destination.workload, 80)} in ${plain(e.destination.namespace, 60)}`],
+    ["From", placeOf(e.source)], ["To", placeOf(e.destination)],
     ["Told by", (e.reporters ?? []).map((r) => plain(r, 20)).join(" and ") || "–"],
   ];
   return (
