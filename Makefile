@@ -125,8 +125,8 @@ generate: $(venv)/bin/python-grpc-tools-protoc ## Go and Python code of the prot
 		plugin.proto
 
 .PHONY: reference
-reference: ## the page of all commands, gateway/COMMANDS.md
-	go test ./gateway -run '^TestCommandsPage$$' -update
+reference: ## the pages of all keys, metrics and commands: gateway/{CONFIG,METRICS,COMMANDS}.md
+	go test ./gateway -run '^(TestReference|TestCommandsPage)' -update
 
 .PHONY: page
 page: $(modules)/.package-lock.json ## the console's page, of gateway/console/page into gateway/console/web (wants node and npm)
@@ -150,9 +150,6 @@ grpcjs: $(grpcjs)/node_modules/.package-lock.json ## Node's gRPC client, which a
 
 .PHONY: browser
 browser: $(browser)/node_modules/.package-lock.json ## what drives a Chromium through the console's page, in .cache/ (wants node, npm and chromium)
-.PHONY: grafana
-grafana: $(grafana)/node_modules/.package-lock.json ## Grafana's published types of dashboards, which a test holds the boards to, in .cache/ (wants node and npm)
-
 .PHONY: grafana
 grafana: $(grafana)/node_modules/.package-lock.json ## Grafana's published types of dashboards, which a test holds the boards to, in .cache/ (wants node and npm)
 
@@ -241,12 +238,6 @@ $(browser)/node_modules/.package-lock.json: gateway/console/page/e2e/package.jso
 	mkdir -p $(browser)
 	cp $^ $(browser)
 	cd $(browser) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-$(grafana)/node_modules/.package-lock.json: gateway/testdata/boards/schema/package.json gateway/testdata/boards/schema/package-lock.json
-	mkdir -p $(grafana)
-	cp $^ $(grafana)
-	cd $(grafana) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	@touch $@
-
 $(grafana)/node_modules/.package-lock.json: gateway/testdata/boards/schema/package.json gateway/testdata/boards/schema/package-lock.json
 	mkdir -p $(grafana)
 	cp $^ $(grafana)
