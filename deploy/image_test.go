@@ -20,7 +20,7 @@ import (
 // where there is no C compiler.
 func programs(t *testing.T) string {
 	t.Helper()
-	if _, err := os.Stat("../bin/static/lockkeeper"); err == nil {
+	if _, err := os.Stat("../bin/static/plugins/storage-victoriametrics"); err == nil {
 		return "../bin/static"
 	}
 	needs(t, "plugins", "bin/plugins/storage-victoriametrics", "make build")
