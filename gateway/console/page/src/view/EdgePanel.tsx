@@ -18,16 +18,16 @@ export function EdgePanel(props: { selected: Selected; edge?: Edge }): JSX.Eleme
   const title = useRef<HTMLHeadingElement>(null);
   useEffect(() => title.current?.focus(), [selected.id]);
   return (
-    <aside class="panel" id="edge" role="dialog" aria-labelledby="edge-title">
-      <header class="panel-head">
+    <div class="panel" id="edge" role="dialog" aria-labelledby="edge-title">
+      <div class="panel-head">
         <h2 id="edge-title" tabIndex={-1} ref={title}>{edge ? ends(edge) : "Edge"}</h2>
-        <button type="button" class="quiet" onClick={close} aria-label="Close">✕ <kbd>Esc</kbd></button>
-      </header>
+        <button type="button" class="quiet" onClick={close} aria-label="Close, Esc">✕ <kbd>Esc</kbd></button>
+      </div>
       {selected.problem && <Missing what="Its details are not known" why={plain(selected.problem)} />}
       {edge && <Facts e={edge} />}
       {edge && <Flags e={edge} explained={selected.explained} />}
       {selected.detail && <Details detail={selected.detail} />}
-    </aside>
+    </div>
   );
 }
 
@@ -103,7 +103,7 @@ function Versions(props: { detail: EdgeDetail }): JSX.Element | null {
           <thead><tr><th scope="col">Versions</th><th scope="col" class="number">Req/s</th><th scope="col" class="number">Errors</th><th scope="col" class="number">p50</th><th scope="col" class="number">p99</th><th scope="col">Flags</th></tr></thead>
           <tbody>{list.map((v) => (
             <tr key={v.id} class={v.id === props.detail.edge.id ? "chosen" : ""}>
-              <td><button type="button" class="link" onClick={() => select(v.id)} aria-label={ends(v)}>{plain(versionOf(v.source), 30) || plain(nameOf(v.source), 40)} → {plain(versionOf(v.destination), 30) || plain(nameOf(v.destination), 40)}</button></td>
+              <td><button type="button" class="link" onClick={() => select(v.id)} aria-label={`${ends(v)}: ${versions(v)}`}>{versions(v)}</button></td>
               <td class="number">{number(v.rate)}</td><td class={`number ${failing(v) ? "many" : ""}`}>{failing(v) ? "✖ " : ""}{percent(v.errors)}</td>
               <td class="number">{ms(v.p50_ms)}</td><td class="number">{ms(v.p99_ms)}</td><td>{plain(flagsText(v.flags), 60) || "–"}</td>
             </tr>
@@ -130,4 +130,8 @@ function History(props: { detail: EdgeDetail }): JSX.Element {
       <h4>p99, ms</h4><Chart times={data.times} line={{ name: "p99", values: data.p99, color: "accent", unit: "" }} label={`p99 latency, last ${ms(last.p99_ms)}, at most ${ms(slowest)}`} />
     </section>
   );
+}
+
+function versions(e: Edge): string {
+  return `${plain(versionOf(e.source), 30) || plain(nameOf(e.source), 40)} → ${plain(versionOf(e.destination), 30) || plain(nameOf(e.destination), 40)}`;
 }

@@ -64,7 +64,7 @@ function Arrow(props: { line: Line; at: Answer; stop: boolean; chosen: boolean; 
   const kind = trouble(edge), thick = width(edge.rate);
   const open = (): void => { select(edge.id); };
   return (
-    <g class={`edge ${kind}${props.chosen ? " chosen" : ""}`} data-edge={edge.id} role="button" tabindex={props.stop ? 0 : -1} aria-label={`${sentence(edge)}${props.label ? ` (${props.label.text})` : ""}`}
+    <g class={`edge ${kind}${props.chosen ? " chosen" : ""}`} data-edge={edge.id} role="button" tabindex={props.stop ? 0 : -1} aria-label={`${sentence(edge)}${props.label ? `; ${props.label.text}` : ""}`}
       onClick={open} onFocus={() => props.focus(edge.id)} onKeyDown={(e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); open(); } }}>
       <title>{sentence(edge)}</title>
       <path class="touch" d={drawn.d} />
