@@ -43,6 +43,7 @@ type segment struct {
 // Kind says what a request is.
 type Kind byte
 
+// Kinds of requests.
 const (
 	OTLP        Kind = 1 // ExportMetricsServiceRequest or ExportLogsServiceRequest
 	RemoteWrite Kind = 2 // compressed Prometheus remote write
