@@ -41,6 +41,7 @@ func TestKillUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
+	t.Parallel()
 	directory := t.TempDir()
 	acknowledged := 0
 	p := start(t, directory)
@@ -74,6 +75,7 @@ func TestCheckpointShortensTheLog(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 10 seconds")
 	}
+	t.Parallel()
 	directory := t.TempDir()
 	p := start(t, directory)
 	for i := range 50 {
