@@ -17,6 +17,9 @@ import (
 const (
 	// overviewAge is how old an overview may be that is given to whoever asks.
 	overviewAge = time.Second
+	// overviewPatience is how long somebody waits for the next one while there is one of at most overviewStale.
+	overviewPatience = 25 * time.Millisecond
+	overviewStale    = 5 * time.Second
 	// refreshSeconds is how often the page should ask.
 	refreshSeconds = 2
 )
@@ -28,8 +31,10 @@ type overview struct {
 	sections []*section
 	seed     maphash.Seed
 
-	mu   sync.Mutex // held while it is made: whoever comes meanwhile gets that one, too
-	last *document
+	mu     sync.Mutex
+	last   *document
+	failed error         // why the last one could not be made
+	making chan struct{} // closed when the next one is there; nil: none is made
 }
 
 // document is an overview as it is sent.
@@ -84,19 +89,49 @@ func (o *overview) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // the client is gone if this fails
 }
 
-// now is a document that is recent enough.
+// now is a document that is recent enough. While a machine is too busy to make the next one at once, or a section hangs, it is the last one.
 func (o *overview) now() (*document, error) {
 	o.mu.Lock()
+	last, making := o.last, o.making
+	age := overviewStale
+	if last != nil {
+		age = time.Since(last.made)
+	}
+	if age >= overviewAge && making == nil {
+		making = make(chan struct{})
+		o.making = making
+		go o.remake(making)
+	}
+	o.mu.Unlock()
+	switch {
+	case age < overviewAge:
+		return last, nil
+	case age < overviewStale:
+		patience := time.NewTimer(overviewPatience)
+		defer patience.Stop()
+		select {
+		case <-making:
+		case <-patience.C:
+			return last, nil
+		}
+	default:
+		<-making
+	}
+	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.last != nil && time.Since(o.last.made) < overviewAge {
-		return o.last, nil
-	}
+	return o.last, o.failed
+}
+
+// remake makes the next document.
+func (o *overview) remake(made chan struct{}) {
 	d, err := o.make(time.Now())
-	if err != nil {
-		return nil, err
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed = err; err == nil {
+		o.last = d
 	}
-	o.last = d
-	return d, nil
+	o.making = nil
+	close(made)
 }
 
 func (o *overview) make(now time.Time) (*document, error) {

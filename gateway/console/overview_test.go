@@ -175,3 +175,31 @@ func TestReasonOf(t *testing.T) {
 	f(strings.Repeat("ä", 400), strings.Repeat("ä", 250)+"…")
 	f("", "")
 }
+
+// While the next one takes its time, the last one is told.
+func TestOverviewWhileTheNextIsMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := silent(t, createDefaultConfig().(*Config))
+		var asked atomic.Int64
+		c.Handle("GET /api/v1/mesh", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			n := asked.Add(1)
+			time.Sleep(500 * time.Millisecond)
+			_, _ = fmt.Fprint(w, n)
+		}))
+		f := func(want string, patience time.Duration) {
+			t.Helper()
+			start := time.Now()
+			_, s := look(t, c)
+			require.Equal(t, want, string(s.Sections["mesh"]))
+			require.Equal(t, patience, time.Since(start))
+		}
+		f("1", 500*time.Millisecond) // there is no other
+		time.Sleep(overviewAge)
+		f("1", overviewPatience)
+		f("1", overviewPatience)
+		time.Sleep(500 * time.Millisecond)
+		f("2", 0)
+		time.Sleep(overviewStale) // nobody asked for a while
+		f("3", 500*time.Millisecond)
+	})
+}
