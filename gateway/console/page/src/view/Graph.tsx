@@ -47,7 +47,8 @@ function OneLane(props: { lane: Lane; sections: Sections; selected?: string; all
       {!layout ? <p class="faint drawing">Drawing …</p> : (
         <div class="scroll" role="group" aria-label={`Graph of ${plain(lane.idc, 60)}; arrow keys go from edge to edge, the worst first; Enter opens one`} onKeyDown={move}>
           <svg style={{ maxWidth: `${layout.width}px`, minWidth: `${0.68 * layout.width}px` }} viewBox={`0 0 ${layout.width} ${layout.height + 16}`}>
-            {lane.lines.map((line) => <Arrow key={line.edge.id} line={line} at={layout} stop={line.edge.id === stop} chosen={line.edge.id === props.selected} label={tags.get(line.edge.id)} focus={focus} />)}
+            {lane.lines.map((line) => <Arrow key={line.edge.id} line={line} at={layout} stop={line.edge.id === stop} chosen={line.edge.id === props.selected} focus={focus} />)}
+            {[...tags].map(([id, tag]) => <Label key={id} {...tag} />)}
             <Door lane={lane} at={layout} sections={props.sections} />
             {lane.boxes.map((box) => <App key={box.id} box={box} at={layout} />)}
           </svg>
@@ -57,19 +58,18 @@ function OneLane(props: { lane: Lane; sections: Sections; selected?: string; all
   );
 }
 
-function Arrow(props: { line: Line; at: Answer; stop: boolean; chosen: boolean; label?: Tag; focus: (id: string) => void }): JSX.Element | null {
+function Arrow(props: { line: Line; at: Answer; stop: boolean; chosen: boolean; focus: (id: string) => void }): JSX.Element | null {
   const { edge } = props.line;
   const drawn = path(props.line, props.at);
   if (!drawn) return null;
   const kind = trouble(edge), thick = width(edge.rate);
   const open = (): void => { select(edge.id); };
   return (
-    <g class={`edge ${kind}${props.chosen ? " chosen" : ""}`} data-edge={edge.id} role="button" tabindex={props.stop ? 0 : -1} aria-label={`${sentence(edge)}${props.label ? `; ${props.label.text}` : ""}`}
+    <g class={`edge ${kind}${props.chosen ? " chosen" : ""}`} data-edge={edge.id} role="button" tabindex={props.stop ? 0 : -1} aria-label={sentence(edge)}
       onClick={open} onFocus={() => props.focus(edge.id)} onKeyDown={(e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); open(); } }}>
       <title>{sentence(edge)}</title>
       <path class="touch" d={drawn.d} />
       <path class="line" d={drawn.d} stroke-width={thick} />
-      {props.label && <Label {...props.label} />}
     </g>
   );
 }
@@ -78,6 +78,7 @@ interface Tag {
   text: string;
   x: number;
   y: number;
+  kind: string;
 }
 
 const wideOf = (text: string): number => text.length * 6.1 + 8;
@@ -88,7 +89,7 @@ function tagsOf(lines: Line[], at: Answer): Map<string, Tag> {
     const drawn = path(line, at);
     if (!drawn || trouble(line.edge) === "fine") return [];
     const flags = Object.entries(line.edge.flags ?? {}).sort((a, b) => b[1] - a[1]).slice(0, 2).map(([flag]) => plain(flag, 8)).join(",");
-    return [[line.edge.id, { text: `${percent(line.edge.errors)}${flags ? ` ${flags}` : ""}`, x: drawn.x, y: drawn.y }]];
+    return [[line.edge.id, { text: `${percent(line.edge.errors)}${flags ? ` ${flags}` : ""}`, x: drawn.x, y: drawn.y, kind: trouble(line.edge) }]];
   }).sort(([, a], [, b]) => a.y - b.y);
   const placed: Tag[] = [];
   for (const [, tag] of found) {
@@ -103,10 +104,10 @@ function tagsOf(lines: Line[], at: Answer): Map<string, Tag> {
 function Label(props: Tag): JSX.Element {
   const wide = wideOf(props.text);
   return (
-    <>
+    <g class={`tag-of ${props.kind}`} aria-hidden="true">
       <rect class="label" x={props.x - wide / 2} y={props.y - 8.5} width={wide} height={16} rx={3} />
-      <text class="label" aria-hidden="true" x={props.x} y={props.y + 3.5} text-anchor="middle">{props.text}</text>
-    </>
+      <text class="label" x={props.x} y={props.y + 3.5} text-anchor="middle">{props.text}</text>
+    </g>
   );
 }
 
