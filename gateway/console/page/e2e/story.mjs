@@ -21,7 +21,7 @@ const chapters = {
     ["#out", /Nothing is out/],
   ],
   alert: [
-    ["#verdict", /1 alert to page somebody: UpstreamConnectionFailure/],
+    ["#verdict", /[Aa]lert[^\n]*: UpstreamConnectionFailure|Alert UpstreamConnectionFailure: /],
     ["#verdict", /idc2: frontend → backend v2: \d+ % of/],
     ["#alerts", /UpstreamConnectionFailure[^]*frontend-v1/],
   ],

@@ -133,7 +133,10 @@ function alerts(all: Alert[] | undefined): Finding[] {
   const paging = (all ?? []).filter((a) => active(a) && ["page", "critical"].includes(a.labels["severity"] ?? ""));
   const other = (all ?? []).filter((a) => active(a) && !paging.includes(a));
   const found: Finding[] = [];
-  if (paging.length) found.push({ level: "bad", text: `${count(paging.length, "alert")} to page somebody: ${names(paging)}`, to: "alerts" });
+  const [only] = paging;
+  const summary = plain(only?.annotations?.["summary"], 200);
+  if (paging.length === 1 && summary) found.push({ level: "bad", text: `Alert ${names(paging)}: ${summary}`, to: "alerts" });
+  else if (paging.length) found.push({ level: "bad", text: `${count(paging.length, "alert")} to page somebody: ${names(paging)}`, to: "alerts" });
   if (other.length) found.push({ level: "warn", text: `${count(other.length, "alert")}: ${names(other)}`, to: "alerts" });
   return found;
 }

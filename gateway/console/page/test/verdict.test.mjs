@@ -62,6 +62,12 @@ test("people's changes are no trouble, silenced alerts neither", () => {
   assert.equal(v.findings[0].text, "1 hold by people: hold machine/a");
 });
 
+test("one alert is told by its summary, several by their names", () => {
+  const alert = (alertname) => ({ labels: { alertname, severity: "page" }, annotations: { summary: "entry of idc1 is dead" }, status: { state: "active" } });
+  assert.equal(say({ failover: {}, alerts: [alert("IdcDead")] }).headline, "Alert IdcDead: entry of idc1 is dead");
+  assert.equal(say({ failover: {}, alerts: [alert("IdcDead"), alert("B")] }).headline, "2 alerts to page somebody: IdcDead, B");
+});
+
 test("a drop, a plugin, a probe and a gateway", () => {
   const v = say({
     mesh: { funnels: [{ idc: "idc1", hops: [{ from: "a", to: "b", depth: 1, rate: 1, drop: "lost", text: "a sent, b did not receive" }] }] },
