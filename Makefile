@@ -28,7 +28,6 @@ schemas := .cache/schemas
 # The directory of a module, MODULE@VERSION, as Go keeps it.
 module = $$(go mod download -json $(1) | sed -n 's/.*"Dir": "\(.*\)",/\1/p')
 modules := .cache/console-page/node_modules
-grafana := .cache/grafana
 
 # What `make bench` measures, and for how long each: a duration or, such as 1x, a number of rounds.
 BENCH     ?= ./xds ./gateway ./gateway/mesh ./gateway/envoy ./gateway/failover ./gateway/dns ./gateway/dns/real ./gateway/cluster ./probes ./plugins/storage/victoriametrics
@@ -82,7 +81,7 @@ test: build ## all tests; those that need an Envoy, modules of Python, amtool, p
 	@$(MAKE) --no-print-directory envoy || echo 'no Envoy: the tests that need one are skipped'
 	@$(MAKE) --no-print-directory python || echo 'no modules for Python: the tests that need it are skipped'
 	@$(MAKE) --no-print-directory --keep-going amtool promtool prometheus || echo 'no amtool, promtool or Prometheus: the tests that need it are skipped'
-	@$(MAKE) --no-print-directory --keep-going grpcjs browser || echo 'no modules for Node: the tests that need them are skipped' grafana
+	@$(MAKE) --no-print-directory --keep-going grpcjs browser grafana || echo 'no modules for Node: the tests that need them are skipped'
 	@$(MAKE) --no-print-directory --keep-going exporters jvm || echo 'no exporters or no JVM program: the tests that need them are skipped'
 	go test -timeout 40m ./...
 	cd sdk && go test ./...
