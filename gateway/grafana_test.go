@@ -269,6 +269,7 @@ func emptyInTheDemo() map[string]string {
 		"idcs.json: What does a shift ask for?":          "there is no shift",
 		"itself.json: What is dropped?":                  well,
 		"itself.json: Which calls fail?":                 well,
+		"itself.json: Which log records?":                well,
 		"itself.json: Which plugins restart?":            well,
 		"pools.json: Connections that overflow":          well,
 	}
