@@ -112,6 +112,7 @@ e2e: build envoy python amtool promtool prometheus grpcjs browser exporters jvm 
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene idc'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene machine'
 	$(MAKE) --no-print-directory demo DEMO_ARGS='--scene sites'
+	LOCKKEEPER_REQUIRE=browser $(MAKE) --no-print-directory demo DEMO_ARGS='--scene story'
 
 .PHONY: generate
 generate: $(venv)/bin/python-grpc-tools-protoc ## Go and Python code of the protos in sdk/proto
