@@ -63,15 +63,15 @@ func lacksBrowser() error {
 	return nil
 }
 
-// told waits until the page tells of a chapter, and returns what is missing or wrong when it does not in time.
-func (p *page) told(ctx context.Context, chapter string) (problem string, err error) {
+// told waits until the page tells of a chapter. The answer begins with ok, or is what the page does not tell.
+func (p *page) told(ctx context.Context, chapter string) (answer string, err error) {
 	if _, err := io.WriteString(p.ask, chapter+"\n"); err != nil {
 		return "", err
 	}
 	if !p.answers.Scan() {
 		return "", errors.Join(context.Cause(ctx), p.answers.Err(), errors.New("the browser ended"))
 	}
-	return strings.TrimSpace(strings.TrimPrefix(p.answers.Text(), "ok")), nil
+	return p.answers.Text(), nil
 }
 
 func (p *page) close() error {

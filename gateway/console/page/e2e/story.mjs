@@ -1,4 +1,4 @@
-// Looks at the page while the demo's scene "story" goes on. Each line of standard input names a chapter; it is answered with a line: ok, or what the page does not tell.
+// Looks at the page while the demo's scene "story" goes on. Each line of standard input names a chapter; it is answered with a line: ok and when, or what the page does not tell.
 // Arguments: the console's URL, and a directory for pictures, which may be empty.
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -52,19 +52,21 @@ await withBrowser(async (browser) => {
   const one = await open(browser, { viewport: { width: 1440, height: 1000 } });
   await one.page.goto(url);
   for await (const chapter of createInterface({ input: process.stdin })) {
-    let problem = "";
+    const begin = performance.now();
+    let answer;
     try {
       await told(one.page, chapters[chapter]);
+      answer = `ok, ${((performance.now() - begin) / 1000).toFixed(1)} s later`;
       await one.page.waitForTimeout(settles);
       if (chapter === "alert") await opened(one.page);
       await picture(one.page, chapter);
       clean(one);
     } catch (error) {
-      problem = String(error.message ?? error).replaceAll("\n", " | ");
+      answer = String(error.message ?? error).replaceAll("\n", " | ");
       await picture(one.page, `${chapter}-failed`);
       await one.page.keyboard.press("Escape");
     }
-    console.log(problem || "ok");
+    console.log(answer);
   }
 });
 
