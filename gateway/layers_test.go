@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// layers is a gateway that scrapes as examples/layers tells it to, once a second.
+// layers is a gateway that scrapes as examples/layers tells it to, but more often.
 type layers struct {
 	addresses
 	targets string // the directory
@@ -38,22 +38,22 @@ func hastyScrapes(t *testing.T) (file string) {
 	t.Helper()
 	text, err := os.ReadFile("../examples/layers/scrape.yaml")
 	require.NoError(t, err)
-	hasty := strings.ReplaceAll(string(text), "scrape_interval: 15s", "scrape_interval: 1s")
+	hasty := strings.ReplaceAll(string(text), "scrape_interval: 15s", "scrape_interval: 3s") // which is also how long a target may take
 	require.NotEqual(t, string(text), hasty)
 	return writeFile(t, hasty)
 }
 
 // target has an address scraped.
-func (l *layers) target(t *testing.T, job, address, labels string) {
+func (l *layers) target(t *testing.T, name, address, labels string) {
 	t.Helper()
-	rewrite(t, filepath.Join(l.targets, job+".yaml"), fmt.Sprintf("- {targets: [%q], labels: {job: %s, %s}}\n", address, job, labels))
+	rewrite(t, filepath.Join(l.targets, name+".yaml"), fmt.Sprintf("- {targets: [%q], labels: {%s}}\n", address, labels))
 }
 
 // exporter starts a program that listens at the address, and has it scraped.
 func (l *layers) exporter(t *testing.T, job, address, labels string, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := startCommand(t, cmd)
-	l.target(t, job, address, labels)
+	l.target(t, job, address, "job: "+job+", "+labels)
 	return p
 }
 
