@@ -35,6 +35,15 @@ func TestValidate(t *testing.T) {
 	t.Chdir("../examples/sites")
 	f("idc1.yaml")
 	f("witness.yaml")
+	// Applications and machines; a service account as Kubernetes gives one.
+	t.Chdir("../layers")
+	account := t.TempDir()
+	rewrite(t, filepath.Join(account, "token"), "")
+	rewrite(t, filepath.Join(account, "ca.crt"), "")
+	t.Setenv("SERVICE_ACCOUNT", account)
+	f("scrape.yaml")
+	f("kubernetes.yaml")
+	f("traces.yaml")
 	t.Chdir("../../gateway")
 	// Two of what there can be one of.
 	f("testdata/two.yaml", "testdata/two.yaml: receivers::envoy/2: there is envoy already, and a gateway has one of these")
