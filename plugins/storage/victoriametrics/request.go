@@ -112,7 +112,9 @@ const noRecordedValue = 1
 
 // endsSum tells whether a sample is the end of a count. Its sum ended too, which the Collector's Prometheus receiver leaves out of histograms.
 // Where it does not, the same is stored twice, which is once.
-func endsSum(suffix string, flags uint64) bool { return suffix == "_count" && flags&noRecordedValue != 0 }
+func endsSum(suffix string, flags uint64) bool {
+	return suffix == "_count" && flags&noRecordedValue != 0
+}
 
 func staleOr(value float64, flags uint64) float64 {
 	if flags&noRecordedValue != 0 {
