@@ -50,7 +50,7 @@ func startGateway(b *testing.B, certificate string) *benchGateway {
 	config := filepath.Join(b.TempDir(), "bench.yaml")
 	text := fmt.Sprintf(`
 receivers:
-  envoy: {endpoint: %q%s}
+  envoy: {endpoint: %q, access_logs: none%s}
   otlp: {protocols: {grpc: {endpoint: %q}, http: {endpoint: %q}}}
   prometheus/self: {config: {scrape_configs: [{job_name: lockkeeper, static_configs: [{targets: [%q]}]}]}}
 extensions:

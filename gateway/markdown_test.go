@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -97,7 +98,7 @@ func parseCommand(args []string) error {
 		return fmt.Errorf("there is no such command")
 	}
 	cmd.FParseErrWhitelist.UnknownFlags = false
-	if err := cmd.ParseFlags(rest); err != nil && err != pflag.ErrHelp {
+	if err := cmd.ParseFlags(rest); !errors.Is(err, pflag.ErrHelp) {
 		return err
 	}
 	return nil
