@@ -41,7 +41,8 @@ func shrinkFile(file string) error {
 	return os.WriteFile(file, small.Bytes(), 0o644)
 }
 
-// paletted keeps the colours that are seen most and takes for each other one the nearest of them.
+// paletted keeps the colours that are seen most, and of the others some that are unlike them: a thin red line is seldom, and must stay red. All others
+// become the nearest of these.
 func paletted(picture image.Image) *image.Paletted {
 	bounds := picture.Bounds()
 	seen := map[color.RGBA]int{}
@@ -55,8 +56,12 @@ func paletted(picture image.Image) *image.Paletted {
 		return cmp.Or(seen[b]-seen[a], cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B), cmp.Compare(a.A, b.A))
 	})
 	var palette color.Palette
-	for _, c := range order[:min(256, len(order))] {
-		palette = append(palette, c)
+	kinds := map[color.RGBA]bool{}
+	for _, c := range order {
+		kind := color.RGBA{c.R >> 5, c.G >> 5, c.B >> 5, 0}
+		if len(palette) < 128 || len(palette) < 256 && !kinds[kind] {
+			palette, kinds[kind] = append(palette, c), true
+		}
 	}
 	nearest := map[color.RGBA]uint8{}
 	for _, c := range order {

@@ -15,11 +15,13 @@ func TestPaletted(t *testing.T) {
 		t.Errorf("%v", got.Palette)
 	}
 	many := image.NewRGBA(image.Rect(0, 0, 100, 100))
-	for i := range 300 {
-		many.Set(i%100, i/100, color.RGBA{uint8(i), uint8(i / 256), 1, 255})
+	for i := range 900 {
+		many.Set(i%100, i/100, color.RGBA{uint8(i % 30), uint8(i / 30), 1, 255})
 	}
-	if got := paletted(many); len(got.Palette) != 256 {
-		t.Errorf("%d colours", len(got.Palette))
+	red := color.RGBA{240, 1, 2, 255}
+	many.Set(99, 99, red)
+	if got := paletted(many); len(got.Palette) > 256 || got.At(99, 99) != red {
+		t.Errorf("%d colours, and red became %v", len(got.Palette), got.At(99, 99))
 	}
 }
 
