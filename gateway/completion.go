@@ -87,10 +87,14 @@ func completeBash(root *cobra.Command, out io.Writer) error {
 // offer is what may stand at a place of a command line.
 type offer func(ctx context.Context, begun string) []string
 
-// offered are those of the words that go on what was begun.
+// special are the characters of which a shell makes something. What several words begin with alike bash puts into the line as it is, and the script
+// evaluates the line when more is asked for: a gateway that lies must not have a command run by that.
+const special = " \t\"'`$\\;&|<>(){}!#"
+
+// offered are those of the words that go on what was begun, and that a shell takes for nothing but words.
 func offered(begun string, words []string) []cobra.Completion {
 	words = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(words))), func(w string) bool {
-		return !strings.HasPrefix(w, begun) || w != printable(w) || strings.ContainsAny(w, " \t")
+		return !strings.HasPrefix(w, begun) || w != printable(w) || strings.ContainsAny(w, special) || strings.HasPrefix(w, "-") || strings.HasPrefix(w, "~")
 	})
 	return words[:min(len(words), mostOffered)]
 }

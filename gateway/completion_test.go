@@ -48,7 +48,7 @@ func TestCompletionInBash(t *testing.T) {
 	}
 	mux := http.NewServeMux()
 	for path, body := range map[string]string{
-		"/api/v1/failover": `{"subjects":[{"subject":"machine/a"},{"subject":"machine/b"},{"subject":"endpoint/10.0.0.1:80"},{"subject":"evil\u001b x"}],"holds":[{"subject":"machine/held"}]}`,
+		"/api/v1/failover": `{"subjects":[{"subject":"machine/a"},{"subject":"machine/b"},{"subject":"endpoint/10.0.0.1:80"},{"subject":"evil\u001b x"},{"subject":"$(touch${IFS}x)1"},{"subject":"$(touch${IFS}x)2"},{"subject":"touch;1"},{"subject":"--partial"}],"holds":[{"subject":"machine/held"}]}`,
 		"/api/v1/serving":  `{"idcs":{"idc1":{},"idc2":{}}}`,
 		"/api/v1/plugins":  `{"plugins":[{"name":"chat","kind":"notification"},{"name":"victoriametrics","kind":"storage"}]}`,
 		"/api/v1/dns":      `{"zones":[{"names":[{"name":"api.gslb.example.com."}]}]}`,
@@ -69,6 +69,7 @@ func TestCompletionInBash(t *testing.T) {
 	f("lockkeeper failover hold endpoint/10.0.0.1:", "80") // bash has the rest
 	f("lockkeeper failover release ", "machine/held")
 	f("lockkeeper failover eject machine/a ")
+	f("lockkeeper failover eject ", "endpoint/10.0.0.1:80", "machine/a", "machine/b") // nothing that bash would run
 	f("lockkeeper plugin logs ", "chat", "victoriametrics")
 	f("lockkeeper plugin send-test ", "chat")
 	f("lockkeeper shift plan --to idc", "idc1=", "idc2=")
