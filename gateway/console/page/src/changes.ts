@@ -9,6 +9,7 @@ export interface Wish {
   why: string;
   hard: boolean;
   percent: number; // of a shift
+  from: number; // of a shift: the percent that the IDC had when the dialog was opened
   steps: boolean; // of a shift: halfway first
   long: boolean;
 }
@@ -57,7 +58,7 @@ function shift(idc: string, wish: Wish): object {
   return { to, for: wish.for, hard: wish.hard, why: wish.why.trim(), replace: true, ...(wish.steps ? { steps: [{ percent: half(wish), for: "1m" }] } : {}) };
 }
 
-const half = (wish: Wish): number => Math.round(50 * (50 + wish.percent)) / 100;
+const half = (wish: Wish): number => Math.round(50 * (wish.from + wish.percent)) / 100;
 
 function silence(labels: Record<string, string>, wish: Wish): object {
   const matchers = Object.entries(labels).map(([name, value]) => ({ name, value, isRegex: false, isEqual: true }));

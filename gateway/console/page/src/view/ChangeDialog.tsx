@@ -21,11 +21,12 @@ export function Dialog(props: { label: string; onClose: () => void; children: JS
 
 export function ChangeDialog(props: { change: Change; s: State }): JSX.Element {
   const { change, s } = props;
-  const [wish, setWish] = useState<Wish>({ for: "30m", why: "", hard: false, percent: 0, steps: false, long: false });
-  const [tried, setTried] = useState<Changed>();
+  const [wish, setWish] = useState<Wish>({ for: "30m", why: "", hard: false, percent: 0, from: served(change, s), steps: false, long: false });
+  const [looked, setLooked] = useState<{ at: Wish; answer: Changed }>();
+  const tried = looked?.at === wish ? looked.answer : undefined; // what was asked for meanwhile has not been looked at
   const [refused, setRefused] = useState("");
   const [busy, setBusy] = useState(false);
-  const set = (part: Partial<Wish>): void => { setWish({ ...wish, ...part }); setTried(undefined); setRefused(""); };
+  const set = (part: Partial<Wish>): void => { setWish({ ...wish, ...part }); setRefused(""); };
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     setRefused("");
@@ -33,10 +34,10 @@ export function ChangeDialog(props: { change: Change; s: State }): JSX.Element {
     try {
       const answer = await send(change, wish, !tried);
       if (tried) done(said(change, wish, answer, serverNow(state.now)));
-      else setTried(answer);
+      else setLooked({ at: wish, answer });
     } catch (error) {
       setRefused(error instanceof Refused ? error.message : String(error));
-      if (error instanceof Refused && error.unknown) setTried(undefined);
+      if (error instanceof Refused && error.unknown) setLooked(undefined);
     }
     setBusy(false);
   };
@@ -61,6 +62,8 @@ export function ChangeDialog(props: { change: Change; s: State }): JSX.Element {
     </Dialog>
   );
 }
+
+const served = (c: Change, s: State): number => c.kind === "shift" ? (s.overview?.sections.failover?.serving?.idcs?.[c.idc]?.entry ?? 0) / 100 : 0;
 
 const timed = (c: Change): boolean => ["hold", "eject", "restore", "silence", "shift"].includes(c.kind);
 
