@@ -58,6 +58,8 @@ func TestDoctor(t *testing.T) {
 	f(0, "", fmt.Sprintf(`"cluster":{"members":[{"state":"alive"},{"state":"alive"}],"refused":{"stale":{"count":2,"last":"old","at":%q}}}`, now), "warn  gossip_stale: 2 messages")
 	f(0, "", `"cluster":{"members":[{"state":"alive"},{"state":"alive"}],"refused":{"stale":{"count":2,"last":"old","at":"2026-01-01T00:00:00Z"}}}`, "ok    cluster: 2 of 2 gateways answer")
 	f(1, "", `"failover":{"alarms":{"quorum":"idc/a/entry"}}`, "error failover_quorum: idc/a/entry")
+	f(0, "", `"failover":{"subjects":[{"subject":"machine/a","health":"unknown"}]}`, "warn  no_verdict: machine/a: has no verdict")
+	f(0, "", `"failover":{"subjects":[{"subject":"endpoint/10.0.0.1:80","health":"unknown"}]}`, "ok    verdicts: probes and failover see no hindrance")
 
 	body := `{"findings":[{"level":"error","id":"no_als","text":"x"}]}`
 	code, out, _ := call(t, "doctor", "-o", "json", "--url", doctorOf(t, body, `{"at":"NOW"}`))
