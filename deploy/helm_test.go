@@ -223,6 +223,9 @@ func TestChartRefuses(t *testing.T) {
 	f("cluster.advertise is one pod's address", "replicas=2", "cluster.enabled=true", "cluster.site=a", "cluster.keySecret.name=a", "cluster.advertise=a:1")
 	// A file of the user's in the place of one of the chart's.
 	f("files: chart.yaml is the chart's own", `files.chart\.yaml=a`)
+	// Secrets in a ConfigMap.
+	f("tokens: that of oncall is in plain text", "config.extensions.console.tokens[0].name=oncall", "config.extensions.console.tokens[0].token=0123456789abcdef")
+	f("cluster.keys: one is in plain text", "config.extensions.cluster.keys[0]=c2VjcmV0")
 }
 
 // A pod is started anew when, and only when, its configuration changes.

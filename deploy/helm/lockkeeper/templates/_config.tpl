@@ -56,6 +56,9 @@ service:
 {{- end -}}
 
 {{- define "lockkeeper.files" -}}
+{{- /* A ConfigMap is for everybody to read who sees the namespace. */ -}}
+{{- range dig "extensions" "console" "tokens" list .Values.config }}{{ if not (contains "${" (toString .token)) }}{{ fail (printf "config.extensions.console.tokens: that of %v is in plain text, and config becomes a ConfigMap: give it by reference, as ${env:TOKEN} with env, or ${file:PATH} with secrets" .name) }}{{ end }}{{ end -}}
+{{- range dig "extensions" "cluster" "keys" list .Values.config }}{{ if not (contains "${" (toString .)) }}{{ fail "config.extensions.cluster.keys: one is in plain text, and config becomes a ConfigMap: use cluster.keySecret" }}{{ end }}{{ end -}}
 {{- range $name := list "chart.yaml" "lockkeeper.yaml" }}{{ if hasKey $.Values.files $name }}{{ fail (printf "files: %s is the chart's own: choose another name" $name) }}{{ end }}{{ end -}}
 chart.yaml: |
   {{- include "lockkeeper.config" . | trim | nindent 2 }}
