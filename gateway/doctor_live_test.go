@@ -81,7 +81,7 @@ func TestDoctorFindsPlantedFaults(t *testing.T) {
 			directory, strings.Repeat("0", 64)))}
 	}, "error binary: pager: sha256 of", "`lockkeeper plugin verify`")
 	f("a plugin is away, rules have no storage", with("extensions: {plugins: {processes: {rules: {kind: alerting, address: %q, tls: {insecure: true}}}}}", freeAddress(t)),
-		"error rules: rules: rules are not evaluated", "error rules: rules: no rules are evaluated: no storage plugin", "`lockkeeper plugin logs rules` shows what it says")
+		"error rules: rules: rules are not evaluated", "error rules: rules: no rules are evaluated: no storage plugin for metrics", "`lockkeeper plugin logs rules` shows what it says")
 	f("a queue fills", with(`
 receivers: {probes: {flush_interval: 1s}}
 exporters: {plugin/metrics: {plugin: store, sending_queue: {sizer: requests, queue_size: 4}}}

@@ -14,7 +14,7 @@ func (d *doctor) plugins(p *pluginsState) {
 	queryable, evaluating := false, []string{}
 	for i := range p.Plugins {
 		x := &p.Plugins[i]
-		queryable = queryable || x.Kind == "storage" && x.QueryURL != ""
+		queryable = queryable || x.Kind == "storage" && x.QueryURL != "" && (len(x.Signals) == 0 || slices.Contains(x.Signals, "metrics"))
 		if x.Kind == "alerting" {
 			evaluating = append(evaluating, x.Name)
 		}
@@ -24,7 +24,7 @@ func (d *doctor) plugins(p *pluginsState) {
 		}
 	}
 	if len(evaluating) > 0 && !queryable {
-		d.add(levelError, "rules", strings.Join(evaluating, ", "), "no rules are evaluated: no storage plugin has told where to query",
+		d.add(levelError, "rules", strings.Join(evaluating, ", "), "no rules are evaluated: no storage plugin for metrics has told where to query",
 			"cure the storage plugin first; a configuration without one that has a query API (storage-victoriametrics has) cannot evaluate rules")
 	}
 }

@@ -46,6 +46,8 @@ func TestDoctor(t *testing.T) {
 		`error plugin_pin: p: is not healthy (backoff, 0 restarts): sha256 of "/p" is 1, expected 2`, "      cure: put the pinned binary back, or, if the new one is wanted, "+
 			"its sha256 (`lockkeeper plugin verify` prints it) into extensions::plugins::processes::p::sha256")
 	f(1, "", plugin(`"state":"backoff","last_error":"speaks protocol 2, this gateway speaks 1: update the gateway"`), "error plugin_protocol: p: ")
+	f(1, "", `"plugins":{"plugins":[{"name":"rules","kind":"alerting","healthy":true},{"name":"logs","kind":"storage","healthy":true,"query_url":"http://127.0.0.1:1","signals":["logs"]}]}`,
+		"error rules: rules: no rules are evaluated: no storage plugin for metrics has told where to query")
 	f(0, "", plugin(`"healthy":true,"binary_changed":true`), "warn  plugin_binary: p: the binary on disk is another than the one that runs")
 	f(0, "", plugin(`"healthy":true,"memory_bytes":95,"memory_limit_bytes":100`), "warn  plugin_memory: p: ")
 	f(0, "", plugin(`"healthy":true,"queues":[{"exporter":"e","signal":"logs","size":5,"capacity":10,"oldest_seconds":60}]`),

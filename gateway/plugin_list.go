@@ -57,6 +57,7 @@ type listed struct {
 	MemoryLimitBytes  int64  `json:"memory_limit_bytes"`
 	LastError         string `json:"last_error"`
 	QueryURL          string `json:"query_url"`
+	Signals           []string
 	Version, SHA256   string
 	BinaryChanged     bool `json:"binary_changed"`
 	Queues            []waiting
