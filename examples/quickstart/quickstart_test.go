@@ -47,6 +47,8 @@ func TestREADMEQuickstart(t *testing.T) {
 		`"source":{"workload":"my-envoy","namespace":"unknown","app":"my-envoy","version":"v1"}`,
 		`"destination":{"workload":"my-app-v1","namespace":"unknown","app":"my-app","version":"v1","service":"127.0.0.1"}`,
 		`"metric":{"destination_app":"my-app","destination_version":"v1","response_code":"200","response_flags":"-","source_app":"my-envoy"}`,
+		`"alertname":"MyAppFails"`,
+		`my-app answers 5xx (UF)`,
 	} {
 		if !strings.Contains(string(output), want) {
 			t.Errorf("its output lacks %s", want)
@@ -57,7 +59,7 @@ func TestREADMEQuickstart(t *testing.T) {
 	}
 }
 
-// quickstart is the shell block of the README's section, without the build that this test needs beforehand.
+// quickstart are the shell blocks of the README's section, without the build that this test needs beforehand.
 func quickstart(t *testing.T) string {
 	t.Helper()
 	readme, err := os.ReadFile("../../README.md")
@@ -70,8 +72,13 @@ func quickstart(t *testing.T) string {
 		t.Fatal("the README has no quickstart that begins with make build envoy")
 	}
 	_, block, _ = strings.Cut(block, "\n")
-	block, _, _ = strings.Cut(block, "```")
-	return block
+	block, rest, _ := strings.Cut(block, "```")
+	_, alert, found := strings.Cut(rest, "```sh\n")
+	if !found {
+		t.Fatal("the README's quickstart has no second block, with an alert")
+	}
+	alert, _, _ = strings.Cut(alert, "```")
+	return block + alert
 }
 
 func listening(address string) bool {
