@@ -73,6 +73,9 @@ func (d *doctor) delegation(ctx context.Context, zone string, own map[string][]s
 			break
 		}
 		referral, err := d.ask(ctx, server, zone, dns.TypeNS)
+		if err == nil && referral.Rcode != dns.RcodeSuccess && referral.Rcode != dns.RcodeNameError { // it says nothing of the zone
+			err = fmt.Errorf("%s answers %s", server, dns.RcodeToString[referral.Rcode])
+		}
 		if err != nil {
 			unheard = append(unheard, err.Error())
 			continue

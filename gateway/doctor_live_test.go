@@ -193,7 +193,7 @@ func TestDoctorOfHealthyGateways(t *testing.T) {
 	t.Log(out)
 }
 
-// parentZone is a DNS server of the zone example.com, which is its own resolver. It delegates gslb to name servers.
+// parentZone is a DNS server of the zone example.com, which is its own resolver. It delegates gslb to name servers, or answers with a code alone.
 func parentZone(t *testing.T, delegation ...string) (address string) {
 	t.Helper()
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -220,6 +220,8 @@ func parentZone(t *testing.T, delegation ...string) (address string) {
 		case name == "gslb.example.com." && q.Question[0].Qtype == dns.TypeSOA: // as its name server
 			a.Authoritative = true
 			a.Answer = records("gslb.example.com. 60 IN SOA ns1 root 1 1 1 1 1")
+		case name == "gslb.example.com." && len(delegation) == 1:
+			a.Rcode = dns.StringToRcode[delegation[0]]
 		case name == "gslb.example.com." && len(delegation) > 0:
 			a.Ns, a.Extra = records(delegation[:2]...), records(delegation[2:]...)
 		default:
@@ -258,6 +260,7 @@ func TestDoctorOfDelegation(t *testing.T) {
 	// what it should be, but for a server that is away
 	f("error name_server: ns2.gslb.example.com. 192.0.2.53: does not answer at port 53", "extensions::dns::endpoint listen there at port 53", ns1, ns2, glue1, glue2)
 	f("error delegation: gslb.example.com.: 127.0.0.1, a server of example.com., does not delegate it (NXDOMAIN)", "put into the zone example.com. NS records of gslb.example.com. to ns1.gslb.example.com.")
+	f("skip  delegation: gslb.example.com.: could not be looked at: no server of example.com. answers: 127.0.0.1 answers REFUSED", "--resolver", "REFUSED")
 	f("delegates it to ns1.gslb.example.com., ns3.example.com., and it has ns1.gslb.example.com., ns2.gslb.example.com.", "extensions::dns::zones::gslb.example.com::ns, the same",
 		ns1, "gslb.example.com. 60 IN NS ns3.example.com.", glue1)
 	f("error glue: ns2.gslb.example.com.: 127.0.0.1, a server of example.com., gives it the addresses [192.0.2.54], and it has [192.0.2.53]", "correct its address records (the glue)",
