@@ -31,6 +31,12 @@ test("a large mesh is drawn in one piece, with what fails", () => {
   assert.equal(lanes([...chain, ...wide], [], all, { "lane idc1": true })[0].boxes.length, 221);
 });
 
+test("no app's name is one that all objects have", () => {
+  const [lane] = lanes([edge("in", "__proto__"), edge("__proto__", "constructor")], [], all, {});
+  assert.deepEqual(lane.boxes.map((b) => b.name).sort(), ["__proto__", "constructor", "in"]);
+  assert.ok(lane.boxes.every((b) => !(b.id in {})) && lane.lines.every((l) => !(l.from in {}) && !(l.to in {})));
+});
+
 test("the shape stays while only rates change", () => {
   const shape = (rate) => lanes([{ ...edge("a", "b"), id: "x", rate }], [], all, {})[0].shape;
   assert.equal(shape(1), shape(200));

@@ -94,7 +94,8 @@ interface Building {
   matched: boolean;
 }
 
-const boxId = (peer: Edge["source"]): string => nameOf(peer);
+// boxId is never a name that all objects have, such as __proto__, whoever chose the app's: layouts have ids for keys.
+const boxId = (peer: Edge["source"]): string => `app ${nameOf(peer)}`;
 
 function building(boxes: Map<string, Building>, peer: Edge["source"]): Building {
   const id = boxId(peer);
