@@ -25,13 +25,20 @@ export function verdict(overview: Overview | undefined): Verdict {
   const s = overview.sections;
   const findings = [
     ...idcs(s), ...holdUps(s.failover), ...machines(s), ...funnels(s), ...edges(s), ...alerts(s.alerts), ...plugins(s), ...probes(s),
-    ...gateways(s), ...people(s),
+    ...gateways(s), ...people(s), ...stale(overview),
   ].sort((a, b) => rank[a.level] - rank[b.level]);
   const first = findings[0];
   if (first && first.level !== "info") return { level: first.level, headline: first.text, findings };
   const gone = Object.values(overview.missing ?? {}).some((why) => !absent(why));
   if (!s.failover && !s.mesh) return { level: "unknown", headline: "Nothing is known: neither failover nor the mesh reports", findings };
   return { level: "ok", headline: gone ? "All that is known is well" : "All well", findings };
+}
+
+// stale tells of a mesh that nothing was added to for long: its figures are no longer how it stands.
+function stale(overview: Overview): Finding[] {
+  const at = overview.sections.mesh?.at;
+  const late = at ? Date.parse(overview.at) - Date.parse(at) : 0;
+  return late > 60_000 ? [{ level: "warn", text: `The mesh is shown as of ${clock(at)}: what came since is not counted yet`, why: "the receiver envoy hands its counts on to nobody", to: "mesh" }] : [];
 }
 
 // absent tells that nobody asked for a section, so that nothing is wrong.

@@ -83,3 +83,9 @@ test("a stray failure does not shout", () => {
   assert.equal(say({ mesh: { edges: [edge(0.02, 0.5)] } }).level, "ok");
   assert.equal(say({ mesh: { edges: [edge(10, 0.3)] } }).headline, "idc1: a → b v2: 30 % of requests fail");
 });
+
+test("a mesh that is no longer counted", () => {
+  const at = (mesh) => verdict({ at: "2026-11-22T10:02:00.000Z", version: "", gateway: "", refresh_seconds: 2, sections: { failover: {}, mesh: { at: mesh } } });
+  assert.match(at("2026-11-22T10:00:50.000Z").headline, /^The mesh is shown as of/);
+  assert.equal(at("2026-11-22T10:01:50.000Z").level, "ok");
+});

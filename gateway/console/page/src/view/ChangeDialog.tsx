@@ -34,7 +34,10 @@ export function ChangeDialog(props: { change: Change; s: State }): JSX.Element {
     try {
       const answer = await send(change, wish, !tried);
       if (tried) done(said(change, wish, answer, serverNow(state.now)));
-      else setLooked({ at: wish, answer });
+      else {
+        await new Promise((passed) => setTimeout(passed, 400)); // the second click of two is no confirmation
+        setLooked({ at: wish, answer });
+      }
     } catch (error) {
       setRefused(error instanceof Refused ? error.message : String(error));
       if (error instanceof Refused && error.unknown) setLooked(undefined);
