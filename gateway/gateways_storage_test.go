@@ -22,7 +22,7 @@ extensions: {cluster: {name: tokyo, site: idc2, endpoint: %q, join: [%q]}}
 exporters: {otlp: {endpoint: %q, tls: {insecure: true}}}
 service:
   extensions: [file_storage, cluster]
-  pipelines: {metrics: {exporters: [otlp]}}
+  pipelines: {metrics: {exporters: [otlp]}, logs: {exporters: [otlp]}}
 `, freeAddress(t), gossip, a.grpc))).expect(t, "Lockkeeper is ready")
 	const entries = 5000
 	for n, sink := range []string{a.sink, b.sink} {
