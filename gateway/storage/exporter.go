@@ -46,8 +46,10 @@ type pluginExporter struct {
 	labels   metric.MeasurementOption
 	loggedAt atomic.Int64 // Unix nanoseconds of the last rejection that was logged
 
+	logged *logged // nil of metrics
+
 	conn     grpc.ClientConnInterface // set by start
-	watching metric.Registration      // set by start, where there are ages
+	watching []metric.Registration    // set by start
 }
 
 // newExporter makes one whose queue is to be made with set as it is afterwards.
@@ -94,8 +96,15 @@ func (e *pluginExporter) waiting() (size, capacity int64, oldest time.Duration) 
 	return values[queueSize], values[queueCapacity], oldest
 }
 
-// watch has the age of the queue measured until shutdown.
+// watch has the age of the queue measured, and what was logged, until shutdown.
 func (e *pluginExporter) watch() error {
+	if e.logged != nil {
+		registration, err := e.logged.watch(e.meter)
+		if err != nil {
+			return err
+		}
+		e.watching = append(e.watching, registration)
+	}
 	if e.ages == nil {
 		return nil
 	}
@@ -104,18 +113,23 @@ func (e *pluginExporter) watch() error {
 	if err != nil {
 		return err
 	}
-	e.watching, err = e.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	registration, err := e.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		o.ObserveFloat64(age, e.ages.oldest().Seconds(), e.labels)
 		return nil
 	}, age)
-	return err
+	if err != nil {
+		return err
+	}
+	e.watching = append(e.watching, registration)
+	return nil
 }
 
 func (e *pluginExporter) shutdown(context.Context) error {
-	if e.watching == nil {
-		return nil
+	var errs []error
+	for _, registration := range e.watching {
+		errs = append(errs, registration.Unregister())
 	}
-	return e.watching.Unregister()
+	return errors.Join(errs...)
 }
 
 func (e *pluginExporter) pushMetrics(ctx context.Context, data pmetric.Metrics) error {

@@ -56,10 +56,14 @@ func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config
 	if err != nil {
 		return nil, err
 	}
+	e.logged = newLogged(c.Plugin)
+	var logs exporter.Logs
 	if c.batches() {
-		return exporterhelper.NewLogs(ctx, set, cfg, e.pushLogs, append(options(c, e), exporterhelper.WithQueue(c.Queue))...)
+		logs, err = exporterhelper.NewLogs(ctx, set, cfg, e.pushLogs, append(options(c, e), exporterhelper.WithQueue(c.Queue))...)
+	} else {
+		logs, err = xexporterhelper.NewLogsRequest(ctx, set, encodeLogs, e.sendLogs, append(options(c, e), queue(c, e, logsPath()))...)
 	}
-	return xexporterhelper.NewLogsRequest(ctx, set, encodeLogs, e.sendLogs, append(options(c, e), queue(c, e, logsPath()))...)
+	return countedLogs{logs, e.logged}, err
 }
 
 func options(c *Config, e *pluginExporter) []exporterhelper.Option {
