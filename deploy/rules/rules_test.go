@@ -84,6 +84,7 @@ func TestOwners(t *testing.T) {
 	known := []string{
 		"platform",
 		"{{ $labels.owner }}",
+		"{{ $labels.app }}",
 		"{{ $labels.destination_workload }}",
 		service,
 		`{{ if eq $labels.destination_app "unknown" }}` + service + `{{ else }}{{ $labels.destination_app }}{{ end }}`,
