@@ -81,7 +81,7 @@ func (d *doctor) delegation(ctx context.Context, zone string, own map[string][]s
 			continue
 		}
 		told = append(told, server)
-		if d.compare(zone, parent, server, referral, own) {
+		if d.compare(ctx, zone, parent, server, referral, own) {
 			return // the others of the parent would say it again
 		}
 	}
@@ -133,16 +133,12 @@ func (d *doctor) parent(ctx context.Context, zone string) (parent string, server
 }
 
 // compare tells whether it has found that a server of the parent delegates otherwise than the zone is.
-func (d *doctor) compare(zone, parent, server string, referral *dns.Msg, own map[string][]string) (found bool) {
-	delegated, glue := map[string]bool{}, map[string][]string{}
+func (d *doctor) compare(ctx context.Context, zone, parent, server string, referral *dns.Msg, own map[string][]string) (found bool) {
+	delegated := map[string]bool{}
 	for _, record := range slices.Concat(referral.Answer, referral.Ns) {
 		if ns, ok := record.(*dns.NS); ok && dns.CanonicalName(ns.Hdr.Name) == zone {
 			delegated[dns.CanonicalName(ns.Ns)] = true
 		}
-	}
-	for _, record := range referral.Extra {
-		name := dns.CanonicalName(record.Header().Name)
-		glue[name] = append(glue[name], addressesIn([]dns.RR{record})...)
 	}
 	who, wanted := fmt.Sprintf("%s, a server of %s,", server, parent), strings.Join(slices.Sorted(maps.Keys(own)), ", ")
 	if len(delegated) == 0 {
@@ -159,13 +155,41 @@ func (d *doctor) compare(zone, parent, server string, referral *dns.Msg, own map
 		if !dns.IsSubDomain(zone, name) || len(own[name]) == 0 {
 			continue
 		}
-		if has := slices.Compact(slices.Sorted(slices.Values(glue[name]))); !slices.Equal(has, own[name]) {
+		has, err := d.glue(ctx, server, name, referral, own[name])
+		switch {
+		case err != nil:
+			d.add(levelSkip, "glue", name, "could not be looked at: "+err.Error(), "run it again, or where "+server+" answers")
+		case !slices.Equal(has, own[name]):
 			d.add(levelError, "glue", name, fmt.Sprintf("%s gives it the addresses [%s], and it has [%s]", who, strings.Join(has, " "), strings.Join(own[name], " ")),
 				fmt.Sprintf("correct its address records (the glue) in the zone %s, or extensions::dns::zones::%s::ns", parent, strings.TrimSuffix(zone, ".")))
 			found = true
 		}
 	}
 	return found
+}
+
+// glue is the addresses that a server of the parent gives a name. A referral need not have all of them: whoever is missing some asks for the name.
+func (d *doctor) glue(ctx context.Context, server, name string, referral *dns.Msg, own []string) (has []string, err error) {
+	take := func(answer *dns.Msg) {
+		for _, record := range slices.Concat(answer.Answer, answer.Extra) {
+			if dns.CanonicalName(record.Header().Name) == name {
+				has = append(has, addressesIn([]dns.RR{record})...)
+			}
+		}
+		has = slices.Compact(slices.Sorted(slices.Values(has)))
+	}
+	take(referral)
+	for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		if slices.Equal(has, own) {
+			break
+		}
+		answer, err := d.ask(ctx, server, name, kind)
+		if err != nil {
+			return nil, err
+		}
+		take(answer)
+	}
+	return has, nil
 }
 
 // servers asks the zone's own name servers.

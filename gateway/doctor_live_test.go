@@ -193,6 +193,9 @@ func TestDoctorOfHealthyGateways(t *testing.T) {
 	t.Log(out)
 }
 
+// minimally is before the glue that a parent has and tells only who asks for the name.
+const minimally = "minimally: "
+
 // parentZone is a DNS server of the zone example.com, which is its own resolver. It delegates gslb to name servers, or answers with a code alone.
 func parentZone(t *testing.T, delegation ...string) (address string) {
 	t.Helper()
@@ -223,9 +226,20 @@ func parentZone(t *testing.T, delegation ...string) (address string) {
 		case name == "gslb.example.com." && len(delegation) == 1:
 			a.Rcode = dns.StringToRcode[delegation[0]]
 		case name == "gslb.example.com." && len(delegation) > 0:
-			a.Ns, a.Extra = records(delegation[:2]...), records(delegation[2:]...)
+			a.Ns = records(delegation[:2]...)
+			for _, line := range delegation[2:] {
+				if !strings.HasPrefix(line, minimally) {
+					a.Extra = append(a.Extra, records(line)...)
+				}
+			}
 		default:
 			a.Rcode = dns.RcodeNameError
+			for _, line := range delegation {
+				if glue, minimal := strings.CutPrefix(line, minimally+name); minimal {
+					a.Rcode = dns.RcodeSuccess
+					a.Extra = append(a.Extra, records(name+glue)...)
+				}
+			}
 		}
 		_ = w.WriteMsg(a)
 	})}
@@ -259,6 +273,9 @@ func TestDoctorOfDelegation(t *testing.T) {
 	glue1, glue2 := "ns1.gslb.example.com. 60 IN A 127.0.0.1", "ns2.gslb.example.com. 60 IN A 192.0.2.53"
 	// what it should be, but for a server that is away
 	f("error name_server: ns2.gslb.example.com. 192.0.2.53: does not answer at port 53", "extensions::dns::endpoint listen there at port 53", ns1, ns2, glue1, glue2)
+	f("error name_server: ns2.gslb.example.com. 192.0.2.53: does not answer at port 53", "", ns1, ns2, minimally+glue1, glue2)
+	f("error name_server: ns2.gslb.example.com. 192.0.2.53: does not answer at port 53", "", ns1, ns2, minimally+glue1, minimally+glue2)
+	f("error glue: ns2.gslb.example.com.: 127.0.0.1, a server of example.com., gives it the addresses [], and it has [192.0.2.53]", "", ns1, ns2, minimally+glue1)
 	f("error delegation: gslb.example.com.: 127.0.0.1, a server of example.com., does not delegate it (NXDOMAIN)", "put into the zone example.com. NS records of gslb.example.com. to ns1.gslb.example.com.")
 	f("skip  delegation: gslb.example.com.: could not be looked at: no server of example.com. answers: 127.0.0.1 answers REFUSED", "--resolver", "REFUSED")
 	f("delegates it to ns1.gslb.example.com., ns3.example.com., and it has ns1.gslb.example.com., ns2.gslb.example.com.", "extensions::dns::zones::gslb.example.com::ns, the same",
