@@ -49,15 +49,7 @@ Exit codes: 0 all sites answer, 1 one is silent, gateways disagree, or there is 
 		Example: `  lockkeeper cluster
   lockkeeper cluster --url http://berlin.test:7070 --url http://tokyo.test:7070`,
 		Args: cobra.NoArgs,
-		RunE: does(func(cmd *cobra.Command) error {
-			asJSON, err := format.json()
-			if err != nil {
-				return err
-			}
-			all, err := gateways.all()
-			if err != nil {
-				return err
-			}
+		RunE: shows(&gateways, &format, func(cmd *cobra.Command, all []*remote, asJSON bool) error {
 			r := reading[clusterState]{path: clusterPath, facts: (*clusterState).facts, write: func(out io.Writer, answers []*clusterState) error {
 				return answers[0].write(out, time.Now())
 			}}

@@ -40,15 +40,7 @@ Exit codes: 0 nothing is broken (there may be warnings), 1 something is, or ther
   lockkeeper doctor --url http://berlin.test:7070 --url http://tokyo.test:7070 -o json
   lockkeeper doctor --config my.yaml`,
 		Args: cobra.NoArgs,
-		RunE: does(func(cmd *cobra.Command) error {
-			asJSON, err := format.json()
-			if err != nil {
-				return err
-			}
-			all, err := gateways.all()
-			if err != nil {
-				return err
-			}
+		RunE: shows(&gateways, &format, func(cmd *cobra.Command, all []*remote, asJSON bool) error {
 			if d.resolver == "" {
 				d.resolver = systemResolver()
 			}

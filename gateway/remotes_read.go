@@ -24,6 +24,21 @@ type reading[T any] struct {
 	seen  func(answers []*T)                          // is shown the answers that are written; nil: nobody is
 }
 
+// shows is what a command runs that changes nothing: show gets all gateways, and whether the answer is to be JSON.
+func shows(gateways *remotes, format *output, show func(cmd *cobra.Command, all []*remote, asJSON bool) error) func(*cobra.Command, []string) error {
+	return does(func(cmd *cobra.Command) error {
+		asJSON, err := format.json()
+		if err != nil {
+			return err
+		}
+		all, err := gateways.all()
+		if err != nil {
+			return err
+		}
+		return show(cmd, all, asJSON)
+	})
+}
+
 // page is an answer, and how it came.
 type page[T any] struct {
 	answer T

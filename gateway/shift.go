@@ -158,15 +158,7 @@ Exit codes: 0 shown, 1 there is no gateway, one of several does not answer or sa
   lockkeeper shift status --watch
   lockkeeper shift status -o json`,
 		Args: cobra.NoArgs,
-		RunE: does(func(cmd *cobra.Command) error {
-			asJSON, err := format.json()
-			if err != nil {
-				return err
-			}
-			all, err := gateways.all()
-			if err != nil {
-				return err
-			}
+		RunE: shows(&gateways, &format, func(cmd *cobra.Command, all []*remote, asJSON bool) error {
 			r := reading[shiftStatus]{path: shiftPath, facts: (*shiftStatus).facts, write: func(out io.Writer, answers []*shiftStatus) error {
 				return together(answers).show(out, time.Now())
 			}}

@@ -28,17 +28,7 @@ Exit codes: 0 all is well, 1 something is wrong, or there is no gateway, 2 calle
   lockkeeper status --url http://berlin.test:7070 --url http://tokyo.test:7070
   lockkeeper status -o json`,
 		Args: cobra.NoArgs,
-		RunE: does(func(cmd *cobra.Command) error {
-			asJSON, err := format.json()
-			if err != nil {
-				return err
-			}
-			all, err := gateways.all()
-			if err != nil {
-				return err
-			}
-			return showStatus(cmd, all, asJSON)
-		}),
+		RunE: shows(&gateways, &format, showStatus),
 	}
 	format.addFlags(cmd)
 	gateways.addFlags(cmd)
