@@ -34,7 +34,10 @@ type clusterMember struct {
 	Self                                bool
 }
 
-const memberAlive = "alive"
+const (
+	memberAlive = "alive"
+	memberLeft  = "left" // it was stopped
+)
 
 func newClusterCommand() *cobra.Command {
 	var gateways remotes

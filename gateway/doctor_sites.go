@@ -89,9 +89,11 @@ func (d *doctor) cluster(c *clusterState) {
 		return slices.ContainsFunc(c.Silent, func(s struct{ Site, Why string }) bool { return s.Site == m.Site })
 	}
 	for _, m := range c.Members {
-		if m.State != memberAlive && !silent(m) {
+		if m.State == memberLeft {
+			d.add(levelOK, "member_left", m.Name, fmt.Sprintf("of site %s was stopped at %s", m.Site, clock(m.Since)), "")
+		} else if m.State != memberAlive && !silent(m) {
 			d.add(levelWarn, "member_lost", m.Name, fmt.Sprintf("of site %s, at %s, does not answer since %s", m.Site, m.Address, clock(m.Since)),
-				"start it; if it was taken away for good it is forgotten after a day")
+				"start it; if it was taken away for good it is forgotten after a day (one that is stopped says so, and is not missed)")
 		}
 	}
 	cures := map[string]string{

@@ -56,6 +56,7 @@ func TestDoctor(t *testing.T) {
 	f(0, "", `"probes":{"targets":[{"subject":"machine/a","module":"m","minutes":[{}]}]}`, "warn  probe_stuck: machine/a: had results, and has none any more")
 	f(1, "", `"cluster":{"members":[{"name":"a","site":"s","state":"lost"},{"name":"b","state":"alive"}],"silent":[{"site":"s","why":"no word"}]}`,
 		"error site_silent: s: no word")
+	f(0, "", `"cluster":{"members":[{"state":"alive"},{"name":"a","site":"s","state":"left"}]}`, "ok    member_left: a: of site s was stopped at ")
 	now := time.Now().Format(time.RFC3339)
 	f(0, "", fmt.Sprintf(`"cluster":{"members":[{"state":"alive"},{"state":"alive"}],"refused":{"stale":{"count":2,"last":"old","at":%q}}}`, now), "warn  gossip_stale: 2 messages")
 	f(0, "", `"cluster":{"members":[{"state":"alive"},{"state":"alive"}],"refused":{"stale":{"count":2,"last":"old","at":"2026-01-01T00:00:00Z"}}}`, "ok    cluster: 2 of 2 gateways answer")

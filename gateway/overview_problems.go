@@ -80,7 +80,7 @@ func (c *clusterState) problems() (all []string) {
 		all = append(all, fmt.Sprintf("site %s is silent: %s", s.Site, s.Why))
 	}
 	for _, m := range c.Members {
-		if m.State != memberAlive {
+		if m.State != memberAlive && m.State != memberLeft {
 			all = append(all, fmt.Sprintf("gateway %s of site %s is %s", m.Name, m.Site, m.State))
 		}
 	}

@@ -111,17 +111,23 @@ func (d *dnsState) line() string {
 
 func (c *clusterState) line() string {
 	alive := 0
-	var lost []string
+	var lost, left []string
 	for _, m := range c.Members {
-		if m.State == memberAlive {
+		switch m.State {
+		case memberAlive:
 			alive++
-		} else {
+		case memberLeft:
+			left = append(left, m.Name)
+		default:
 			lost = append(lost, m.Name)
 		}
 	}
-	text := fmt.Sprintf("%d of %d gateways answer", alive, len(c.Members))
+	text := fmt.Sprintf("%d of %d gateways answer", alive, len(c.Members)-len(left))
 	if lost != nil {
 		text += "; lost: " + strings.Join(lost, ", ")
+	}
+	if left != nil {
+		text += "; stopped: " + strings.Join(left, ", ")
 	}
 	return text
 }

@@ -47,6 +47,7 @@ func TestStatus(t *testing.T) {
 	f(1, `"healthy":true => "state":"backoff","last_error":"disk full"`, "WRONG plugin victoriametrics is backoff: disk full\n")
 	f(1, `"size":1 => "size":3,"oldest_seconds":90`, "WRONG the queue of plugin/metrics is 75 % full, its oldest has waited 1m30s\n")
 	f(1, `"suppressed" => "active"`, "WRONG alert Quiet", "ALERTS     Quiet\n")
+	f(0, `"state":"alive" => "state":"left"`, "0 of 0 gateways answer; stopped: berlin")
 	f(1, `"state":"alive" => "state":"lost"`, "WRONG gateway berlin of site  is lost\n")
 	f(1, `"coverage":0.99 => "coverage":0.5,"thin":true`, "WRONG of the access logs of n1 only 50.0 % arrive\n")
 	f(1, `"depth":0,"rate":1 => "depth":0,"rate":1,"drop":"lost","text":"half is lost"`, "WRONG idc2, on the way to ingress: half is lost\n")

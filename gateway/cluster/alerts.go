@@ -56,16 +56,21 @@ func (c *cluster) silentSites() (alerts []sdk.Alert) {
 // silences are the sites that are expected, since a member of theirs was seen or is configured, and have been silent for a while.
 func (c *cluster) silences() (silences []silence) {
 	now := c.now()
-	heard, answers := map[string]time.Time{}, map[string]bool{}
+	heard, answers, lost := map[string]time.Time{}, map[string]bool{}, map[string]bool{}
 	for _, m := range c.members.all() {
 		answers[m.Site] = answers[m.Site] || m.State == stateAlive
+		lost[m.Site] = lost[m.Site] || m.State == stateLost
 		if m.Heard.After(heard[m.Site]) {
 			heard[m.Site] = m.Heard
 		}
 	}
 	for _, site := range slices.Sorted(maps.Keys(heard)) {
 		if since := heard[site]; !answers[site] && now.Sub(since) >= silentAfter {
-			silences = append(silences, silence{site, since, "The last word of it came at " + since.UTC().Format(time.RFC3339)})
+			why := "The last word of it came at " + since.UTC().Format(time.RFC3339)
+			if !lost[site] {
+				why = "What was there was stopped; the last word of it came at " + since.UTC().Format(time.RFC3339)
+			}
+			silences = append(silences, silence{site, since, why})
 		}
 	}
 	if now.Sub(c.started) < silentAfter {

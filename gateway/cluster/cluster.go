@@ -191,7 +191,7 @@ func (c *cluster) memberlistConfig() *memberlist.Config {
 	return cfg
 }
 
-// Shutdown tells the others, and closes the port.
+// Shutdown tells the others that this gateway goes, so that they do not take it for lost, and closes the port.
 func (c *cluster) Shutdown(context.Context) error { return c.end() }
 
 func (c *cluster) shutdown() (err error) {
@@ -203,7 +203,9 @@ func (c *cluster) shutdown() (err error) {
 		c.cancel()
 	}
 	if c.list != nil {
-		_ = c.list.Leave(leaveTime) // nobody may be there to hear it
+		c.exchange.leaving.Store(true)
+		_ = c.list.UpdateNode(leaveTime) // nobody may be there to hear either
+		_ = c.list.Leave(leaveTime)
 		err = errors.Join(err, c.list.Shutdown())
 	} else if c.transport != nil {
 		err = errors.Join(err, c.transport.Shutdown())

@@ -73,6 +73,37 @@ func TestWatchMembers(t *testing.T) {
 	eventually(t, "it went", func() bool { return len(first.Alive()) == 1 && calls.Load() >= 1 })
 }
 
+// One that is stopped is not lost. Stopped or not, its site is silent.
+func TestLeave(t *testing.T) {
+	t.Parallel()
+	n := &network{}
+	members, _, _ := three(t, n, keyA)
+	state := func(c *cluster) (state string) {
+		for _, m := range c.members.all() {
+			if m.Name == "gateway-outside" {
+				state = m.State
+			}
+		}
+		return state
+	}
+	at := members[2].transport.advertise.String()
+	require.NoError(t, members[2].Shutdown(context.Background()))
+	for _, c := range members[:2] {
+		eventually(t, "it went", func() bool { return len(c.Alive()) == 2 })
+		require.Equal(t, stateLeft, state(c))
+	}
+	members[0].now = func() time.Time { return time.Now().Add(silentAfter) }
+	require.Equal(t, "outside", members[0].silences()[0].Site)
+	require.Contains(t, members[0].silences()[0].Why, "was stopped")
+
+	again := n.make(t, "gateway-outside", "outside", []string{members[0].transport.advertise.String()}, keyA)
+	again.cfg.Endpoint = at
+	start(t, again)
+	eventually(t, "it is back", func() bool { return state(members[0]) == stateAlive })
+	require.NoError(t, again.transport.Shutdown()) // without a word
+	eventually(t, "it is lost", func() bool { return state(members[0]) == stateLost })
+}
+
 // With a second key first here, then there, then without the old one, nobody ever misses anything.
 func TestKeysRotate(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,8 @@ const maxQueued = 4096
 type exchange struct {
 	members *members
 	tally   *tally
-	meta    []byte
+	meta    meta
+	leaving atomic.Bool
 	gossip  *memberlist.TransmitLimitedQueue
 	large   *large
 	seen    seen
@@ -36,7 +37,7 @@ type exchange struct {
 
 func newExchange(m *members, t *tally, told meta) *exchange {
 	return &exchange{
-		members: m, tally: t, meta: told.encode(), large: newLarge(m, t), states: map[string]amcluster.State{}, sizes: map[string]int{},
+		members: m, tally: t, meta: told, large: newLarge(m, t), states: map[string]amcluster.State{}, sizes: map[string]int{},
 		gossip: &memberlist.TransmitLimitedQueue{RetransmitMult: retransmits, NumNodes: func() int { return len(m.alive.Load().sites) }},
 	}
 }
@@ -88,7 +89,11 @@ func (gossiped) Finished()                             {}
 func (gossiped) UniqueBroadcast() {}
 
 // NodeMeta implements memberlist.Delegate.
-func (e *exchange) NodeMeta(int) []byte { return e.meta }
+func (e *exchange) NodeMeta(int) []byte {
+	told := e.meta
+	told.Leaving = e.leaving.Load()
+	return told.encode()
+}
 
 // GetBroadcasts implements memberlist.Delegate.
 func (e *exchange) GetBroadcasts(overhead, limit int) [][]byte {

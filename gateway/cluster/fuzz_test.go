@@ -38,7 +38,7 @@ func FuzzStream(f *testing.F) {
 }
 
 func FuzzMeta(f *testing.F) {
-	f.Add(meta{"berlin", "1.2.3"}.encode())
+	f.Add(meta{Site: "berlin", Version: "1.2.3"}.encode())
 	f.Add([]byte(`{"site":"berlin","version":"1","later":[1,2]}`))
 	f.Add([]byte(`{"site":1}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -167,9 +167,10 @@ func (j *joiner) choose(configured map[netip.AddrPort]string, whole bool) (ask [
 	now := time.Now()
 	alive, lost := map[netip.AddrPort]bool{}, map[netip.AddrPort]bool{}
 	for _, m := range j.members.all() {
-		if m.State == stateAlive {
+		switch m.State {
+		case stateAlive:
 			alive[m.Address] = true
-		} else {
+		case stateLost:
 			lost[m.Address] = true
 		}
 	}

@@ -16,14 +16,15 @@ import (
 
 const (
 	maxMembers = 1024
-	// rememberFor is how long a member that was lost is expected to come back.
+	// rememberFor is how long a member that was lost or left is expected to come back.
 	rememberFor = 24 * time.Hour
 )
 
 // What became of a member.
 const (
 	stateAlive = "alive"
-	stateLost  = "lost" // it does not answer, or said that it goes
+	stateLost  = "lost" // it does not answer
+	stateLeft  = "left" // it said that it goes
 )
 
 // member is a gateway of the cluster, this one included.
@@ -35,19 +36,22 @@ type member struct {
 	State   string
 	Since   time.Time // of the state
 	Heard   time.Time // when something of it came here last, directly or passed on
+
+	leaving bool // it has said that it goes
 }
 
 // meta is what a member tells of itself with its address. It is at most 512 bytes.
 type meta struct {
 	Site    string `json:"site"`
 	Version string `json:"version"`
+	Leaving bool   `json:"leaving,omitempty"` // it is being stopped: the library does not tell this from a death
 }
 
 func (m meta) encode() []byte {
 	m.Version = m.Version[:min(len(m.Version), maxName)]
 	encoded, err := json.Marshal(m)
 	if err != nil {
-		return nil // a struct of two strings has none
+		return nil // such a struct has none
 	}
 	return encoded
 }
@@ -142,7 +146,7 @@ func (m *members) tell(done <-chan struct{}) {
 	}
 }
 
-// all are copies of all members, sorted by name. Those that were lost long ago are forgotten.
+// all are copies of all members, sorted by name. Those that went long ago are forgotten.
 func (m *members) all() []member {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -217,13 +221,13 @@ func (m *members) NotifyJoin(node *memberlist.Node) {
 		known = &member{Name: node.Name}
 		m.known[node.Name] = known
 	}
-	if known.State == stateLost {
+	if known.State == stateLost || known.State == stateLeft {
 		m.back = append(m.back, address(node))
 	}
 	if known.State != stateAlive {
 		known.State, known.Since = stateAlive, now
 	}
-	known.Site, known.Version, known.Address, known.Heard = told.Site, told.Version, address(node), now
+	known.Site, known.Version, known.Address, known.Heard, known.leaving = told.Site, told.Version, address(node), now, told.Leaving
 	m.look()
 }
 
@@ -238,7 +242,9 @@ func (m *members) NotifyLeave(node *memberlist.Node) {
 	if known == nil || node.Name == m.self {
 		return
 	}
-	known.State, known.Since = stateLost, m.now()
+	if known.State, known.Since = stateLost, m.now(); known.leaving {
+		known.State = stateLeft
+	}
 	m.look()
 }
 
@@ -250,37 +256,6 @@ func (m *members) NotifyPingComplete(node *memberlist.Node, _ time.Duration, _ [
 	m.heard(node.Name)
 }
 
-const (
-	clashAfter  = 10 * time.Second // one that came again at another address is taken for a second one until the first is known to be dead
-	clashIsOver = time.Minute      // two of a name find each other at least every ten seconds
-)
-
-// clash is that two gateways have one name.
-type clash struct {
-	name        string
-	addresses   [2]netip.AddrPort
-	first, last time.Time
-}
-
-// NotifyConflict implements memberlist.ConflictDelegate.
-func (m *members) NotifyConflict(existing, other *memberlist.Node) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := m.now()
-	if m.clash.name != existing.Name || now.Sub(m.clash.last) > clashIsOver {
-		m.clash = clash{name: existing.Name, first: now}
-	}
-	m.clash.addresses, m.clash.last = [2]netip.AddrPort{address(existing), address(other)}, now
-}
-
-// clashes is the clash that lasts, if one does.
-func (m *members) clashes() (c clash, lasts bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	c = m.clash
-	return c, c.name != "" && m.now().Sub(c.last) <= clashIsOver && c.last.Sub(c.first) >= clashAfter
-}
-
 // returned are the members that came back since this was asked last. They missed what was told meanwhile, and so did this one.
 func (m *members) returned() []netip.AddrPort {
 	m.mu.Lock()
@@ -288,11 +263,4 @@ func (m *members) returned() []netip.AddrPort {
 	back := m.back
 	m.back = nil
 	return back
-}
-
-// contested tells whether another one had this one's name a moment ago.
-func (m *members) contested() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.clash.name == m.self && m.now().Sub(m.clash.last) <= tryEvery
 }

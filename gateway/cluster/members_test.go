@@ -23,10 +23,10 @@ func node(name, ip, meta string) *memberlist.Node {
 }
 
 func TestMeta(t *testing.T) {
-	told, err := decodeMeta(meta{"berlin", "1.2.3"}.encode())
+	told, err := decodeMeta(meta{Site: "berlin", Version: "1.2.3"}.encode())
 	require.NoError(t, err)
-	require.Equal(t, meta{"berlin", "1.2.3"}, told)
-	require.LessOrEqual(t, len(meta{strings.Repeat("b", maxName), strings.Repeat("\x01", 1000)}.encode()), memberlist.MetaMaxSize)
+	require.Equal(t, meta{Site: "berlin", Version: "1.2.3"}, told)
+	require.LessOrEqual(t, len(meta{strings.Repeat("b", maxName), strings.Repeat("\x01", 1000), true}.encode()), memberlist.MetaMaxSize)
 }
 
 // What no gateway says of itself makes no member.

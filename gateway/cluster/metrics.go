@@ -59,6 +59,7 @@ func (c *cluster) observeMembers(i *instruments) {
 		for _, m := range c.members.all() {
 			counts[[2]string{m.Site, stateAlive}] += 0
 			counts[[2]string{m.Site, stateLost}] += 0
+			counts[[2]string{m.Site, stateLeft}] += 0
 			counts[[2]string{m.Site, m.State}]++
 		}
 		for of, n := range counts {
