@@ -30,7 +30,7 @@ func TestKillingTheLogStorageLosesNoRecord(t *testing.T) {
 	d := &durable{addresses: freeAddresses(t), data: t.TempDir()}
 	d.configs = []string{"--config", d.config(t, needsPlugins(t))}
 	d.run(t)
-	failRequest(t, d.sink, "8f3c2e5a-1111-4222-8333-444455556666")
+	failRequest(t, d.sink, "8f3c2e5a-1111-4222-8333-444455556666", map[string]string{"pinpoint-traceid": "agent-7^1^2"})
 	stopRecords := sendRecords(t, d.grpc)
 	for range 3 {
 		time.Sleep(2 * time.Second)
@@ -74,8 +74,8 @@ func TestKillingTheLogStorageLosesNoRecord(t *testing.T) {
 	}
 }
 
-// failRequest tells of a failed request as an Envoy does.
-func failRequest(t *testing.T, sink, id string) {
+// failRequest tells of a failed request as an Envoy does that logs these headers.
+func failRequest(t *testing.T, sink, id string, headers map[string]string) {
 	t.Helper()
 	conn, err := grpc.NewClient(sink, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -95,7 +95,7 @@ func failRequest(t *testing.T, sink, id string) {
 					ResponseFlags: &accesslogdatav3.ResponseFlags{UpstreamConnectionFailure: true},
 				},
 				Request: &accesslogdatav3.HTTPRequestProperties{
-					RequestId: id, Authority: "cart.shop", Path: "/pay", RequestHeaders: map[string]string{"pinpoint-traceid": "agent-7^1^2"},
+					RequestId: id, Authority: "cart.shop", Path: "/pay", RequestHeaders: headers,
 				},
 				Response: &accesslogdatav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(503)},
 			}},
