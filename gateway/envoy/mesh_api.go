@@ -44,7 +44,7 @@ func (r *envoyReceiver) picture() (*mesh.Picture, []byte, error) {
 	picture := r.aggregator.Picture()
 	body, err := json.Marshal(&meshAnswer{
 		At: picture.At.UTC().Format("2006-01-02T15:04:05.000Z"), WindowSeconds: mesh.EdgeWindow.Seconds(),
-		Edges: orEmpty(picture.Links), LeftOut: picture.LeftOut, Funnels: orEmpty(picture.Funnels(r.telemetryNow(now))),
+		Edges: orEmpty(picture.Links), LeftOut: picture.LeftOut, Funnels: orEmpty(picture.Funnels(r.steady.from(), r.telemetryNow(now))),
 	})
 	if err != nil {
 		return nil, nil, err

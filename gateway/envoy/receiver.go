@@ -58,6 +58,7 @@ type envoyReceiver struct {
 	senders    senders
 	sinks      []evidenceSink
 	pictures   pictures
+	steady     steady
 
 	refusedStats atomic.Int64 // the same of stats
 
@@ -138,6 +139,7 @@ func (r *envoyReceiver) Start(ctx context.Context, host component.Host) error {
 		}
 	}
 	r.watch(host.GetExtensions())
+	r.steady.watch(host.GetExtensions())
 	r.tasks.Go(func() {
 		if err := r.server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))
@@ -174,6 +176,7 @@ func (r *envoyReceiver) serverOptions() (options []configgrpc.ToServerOption) {
 // Shutdown ends the streams and flushes what they had counted.
 func (r *envoyReceiver) Shutdown(ctx context.Context) error {
 	r.tails.close()
+	r.steady.stop()
 	defer r.recordings.close() // after the streams, of which it has all then
 	if r.server != nil {
 		r.server.Stop()

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
+	"time"
 )
 
 // Funnel is how far the requests get that enter an IDC, hop by hop. Apps are one whatever their versions.
@@ -61,6 +61,14 @@ func (p *pastHour) add(o *pastHour) {
 	}
 }
 
+// latest are the newest n.
+func (p pastHour) latest(n int) pastHour {
+	for i := n; i < len(p); i++ {
+		p[i] = -1
+	}
+	return p
+}
+
 // median is that of the minutes.
 func (p *pastHour) median() (float64, bool) {
 	var buffer pastHour
@@ -86,15 +94,17 @@ func (p *pastHour) shareOf(o *pastHour) (float64, bool) {
 }
 
 // Funnels follows the requests from the ingresses of each IDC through the links. Where nobody says what an IDC's ingress is, requests enter at the
-// apps that are called from outside, or else at those that call and are not called.
-func (p *Picture) Funnels(of func(idc, app string) Telemetry) []Funnel {
+// apps that are called from outside, or else at those that call and are not called. Shares of before steady, when traffic was moved between IDCs,
+// say nothing of what a hop should have now.
+func (p *Picture) Funnels(steady time.Time, of func(idc, app string) Telemetry) []Funnel {
 	apps := p.appsOfServices()
 	idcs := map[string]*funnel{}
+	comparable := min(historyMinutes, max(0, minuteNumber(p.At)-1-minuteNumber(steady)))
 	for i := range p.Links {
 		l := &p.Links[i]
 		f := idcs[l.IDC]
 		if f == nil {
-			f = &funnel{idc: l.IDC, of: func(app string) Telemetry { return of(l.IDC, app) }, stages: map[[2]string]*stage{}, out: map[string][]*stage{}, in: map[string][]*stage{}}
+			f = newFunnel(l.IDC, int(comparable), func(app string) Telemetry { return of(l.IDC, app) })
 			idcs[l.IDC] = f
 		}
 		to := l.Destination.App
@@ -109,9 +119,12 @@ func (p *Picture) Funnels(of func(idc, app string) Telemetry) []Funnel {
 			f.stage(from, to).add(l, minuteNumber(p.At))
 		}
 	}
+	for _, f := range idcs {
+		f.walk()
+	}
 	var funnels []Funnel
 	for _, idc := range slices.Sorted(maps.Keys(idcs)) {
-		if hops := idcs[idc].hops(); len(hops) > 0 {
+		if hops := idcs[idc].hops(idcs); len(hops) > 0 {
 			funnels = append(funnels, Funnel{idc, hops})
 		}
 	}
@@ -150,128 +163,6 @@ func (s *stage) add(l *Link, now int64) {
 		}
 	}
 	s.minutes.add(&minutes)
-}
-
-// funnel is one IDC's while it is made.
-type funnel struct {
-	idc     string
-	of      func(app string) Telemetry
-	stages  map[[2]string]*stage // by from and to
-	out, in map[string][]*stage  // by app
-}
-
-func (f *funnel) stage(from, to string) *stage {
-	at := [2]string{from, to}
-	s := f.stages[at]
-	if s == nil {
-		s = &stage{from: from, to: to, minutes: unknownHour()}
-		f.stages[at] = s
-		f.out[from], f.in[to] = append(f.out[from], s), append(f.in[to], s)
-	}
-	return s
-}
-
-// entries are the apps at which requests enter, as stages from outside.
-func (f *funnel) entries() (entries []*stage) {
-	var ingresses, called, calling []string
-	for app := range f.out {
-		if app == "" {
-			continue
-		}
-		if f.of(app).Ingress {
-			ingresses = append(ingresses, app)
-		}
-		if len(f.in[app]) == 0 {
-			calling = append(calling, app)
-		}
-	}
-	for _, s := range f.out[""] {
-		called = append(called, s.to)
-		if len(f.out[s.to]) == 0 && f.of(s.to).Ingress {
-			ingresses = append(ingresses, s.to)
-		}
-	}
-	apps := ingresses
-	if first := slices.DeleteFunc(slices.Clone(ingresses), f.behindIngress); len(first) > 0 {
-		apps = first
-	}
-	if len(apps) == 0 {
-		apps = called
-	}
-	if len(apps) == 0 {
-		apps = calling
-	}
-	for _, app := range apps {
-		entries = append(entries, f.entry(app))
-	}
-	return entries
-}
-
-// behindIngress tells whether an ingress is called by another.
-func (f *funnel) behindIngress(app string) bool {
-	return slices.ContainsFunc(f.in[app], func(s *stage) bool { return s.from != "" && f.of(s.from).Ingress })
-}
-
-// entry is what enters at an app. An ingress tells of each request once, as it passes it on; what another app was asked may be more or less than
-// what it asks of others.
-func (f *funnel) entry(app string) *stage {
-	outside, inside := f.stages[[2]string{"", app}], f.out[app]
-	if outside != nil && (len(inside) == 0 || !f.of(app).Ingress) {
-		return outside
-	}
-	sum := &stage{to: app, minutes: unknownHour(), bySource: true}
-	for _, s := range inside {
-		sum.rate += s.rate
-		sum.minutes.add(&s.minutes)
-	}
-	return sum
-}
-
-// hops walks from the entries, each stage once: a cycle ends where it began.
-func (f *funnel) hops() []Hop {
-	entries := f.entries()
-	whole := &stage{minutes: unknownHour()}
-	inflows := map[string]*inflow{}
-	depths := map[string]int{}
-	var apps []string
-	for _, s := range entries {
-		whole.rate += s.rate
-		whole.minutes.add(&s.minutes)
-		apps = append(apps, s.to)
-		depths[s.to] = 0
-		inflows[s.to] = &inflow{rate: s.rate, minutes: s.minutes}
-	}
-	var walked []*stage
-	for ; len(apps) > 0; apps = apps[1:] {
-		for _, s := range f.out[apps[0]] {
-			walked = append(walked, s)
-			if _, seen := depths[s.to]; !seen {
-				depths[s.to] = depths[s.from] + 1
-				apps = append(apps, s.to)
-			}
-			if inflows[s.to] == nil {
-				inflows[s.to] = &inflow{minutes: unknownHour()}
-			}
-			inflows[s.to].rate += s.rate * (1 - f.missed(s))
-			inflows[s.to].minutes.add(&s.minutes)
-		}
-	}
-	var hops []Hop
-	for _, s := range entries {
-		h := s.hop(0, whole)
-		f.judgeEntry(s, &h)
-		hops = append(hops, h)
-	}
-	for _, s := range walked {
-		h := s.hop(depths[s.from]+1, whole)
-		h.Loss = rounded(f.missed(s))
-		f.judge(s, inflows[s.from], &h)
-		hops = append(hops, h)
-	}
-	slices.SortFunc(hops, func(x, y Hop) int {
-		return cmp.Or(cmp.Compare(x.Depth, y.Depth), cmp.Compare(y.Rate, x.Rate), strings.Compare(x.From, y.From), strings.Compare(x.To, y.To))
-	})
-	return hops
 }
 
 func (s *stage) hop(depth int, whole *stage) Hop {

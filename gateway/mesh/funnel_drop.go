@@ -9,7 +9,7 @@ type Drop string
 const (
 	DropNone      Drop = ""
 	DropLost      Drop = "lost"      // the source sent them, and they did not arrive
-	DropQuiet     Drop = "quiet"     // the source gets as many as it used to, and does not send its usual share of them on
+	DropQuiet     Drop = "quiet"     // the source gets as many as it used to, and does not send its usual share of them on, here or elsewhere
 	DropTelemetry Drop = "telemetry" // they may all be there: the Envoys that would tell do not
 )
 
@@ -19,7 +19,8 @@ const (
 	lostShare    = 0.1  // of what was sent
 	lostRequests = 10   // a minute, at least
 	quietShare   = 0.5  // of what is usual: below
-	quietUsually = 30   // requests a minute that would be usual, at least: of fewer, half may be missing by chance
+	quietUsually = 60   // requests a minute that would be usual, at least: of fewer, half may be missing by chance
+	riseShare    = 1.1  // of what is usual: below, it is chance
 	deafShare    = 0.25 // of what an app's Envoys write: if so much is missing, nothing can be said
 )
 
@@ -55,7 +56,7 @@ func (f *funnel) missed(s *stage) float64 {
 }
 
 // judge says whether requests are missing at a stage that should be there by what its source is asked for.
-func (f *funnel) judge(s *stage, in *inflow, h *Hop) {
+func (f *funnel) judge(s *stage, all map[string]*funnel, h *Hop) {
 	missed, refused := f.missed(s), f.refused(s)
 	switch {
 	case missed < lostShare || missed*s.rate*dropSeconds < lostRequests:
@@ -68,9 +69,9 @@ func (f *funnel) judge(s *stage, in *inflow, h *Hop) {
 		h.Text = fmt.Sprintf("%s sends %.3g requests/s to %s, and %.0f%% of them do not arrive.", s.from, s.rate, s.to, 100*missed)
 		return
 	}
-	usual, ok := s.minutes.shareOf(&in.minutes)
-	expected := usual * in.rate
-	if !ok || expected*dropSeconds < quietUsually || s.rate >= quietShare*expected {
+	usual, byShare, known := f.usually(s)
+	expected := min(usual, byShare) // the source may also be asked more for what it never sent on
+	if !known || expected*dropSeconds < quietUsually || s.rate >= quietShare*expected || s.rate+f.moved(s, all) >= quietShare*expected {
 		return
 	}
 	h.Drop = DropQuiet
@@ -83,6 +84,40 @@ func (f *funnel) judge(s *stage, in *inflow, h *Hop) {
 		h.Drop = DropTelemetry
 		h.Text = fmt.Sprintf("The Envoys of %s tell of %.3g requests/s from %s to %s instead of %.3g, but their access logs do not all arrive.", teller, s.rate, s.from, s.to, expected)
 	}
+}
+
+// usually is the rate that a stage usually has, and the one that it should have by what its source is asked for now. known is whether both are.
+func (f *funnel) usually(s *stage) (usual, byShare float64, known bool) {
+	minutes := s.minutes.latest(f.comparable)
+	usual, known = minutes.median()
+	in := f.inflows[s.from]
+	if !known || in == nil {
+		return usual, 0, false
+	}
+	share, known := minutes.shareOf(&in.minutes)
+	return usual, share * in.rate, known
+}
+
+// moved is what goes another way than a stage's: by the same hop in other IDCs, when an app has failed over or come back, or from the same source to others, when
+// it is asked for something else.
+func (f *funnel) moved(s *stage, all map[string]*funnel) (rate float64) {
+	for _, other := range all {
+		if same := other.stages[[2]string{s.from, s.to}]; other != f && same != nil {
+			rate += other.risen(same)
+		}
+	}
+	for _, other := range f.out[s.from] {
+		if other != s {
+			rate += f.risen(other)
+		}
+	}
+	return rate
+}
+
+// risen is how much more arrives by a stage than is usual, and than it should have by what its source is asked for.
+func (f *funnel) risen(s *stage) float64 {
+	usual, byShare, _ := f.usually(s)
+	return max(0, s.rate*(1-f.missed(s))-riseShare*max(usual, byShare))
 }
 
 // judgeEntry judges what enters. That less comes in than usual is nobody's drop: it may be night, or the traffic may have been shifted away.

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 // road is a link of a synthetic mesh: what it carries now, and what it carried in each minute of the last hour.
 type road struct {
+	idc              string // empty: idc1
 	from, to         string // app, or app@version
 	now, usual       float64
 	loss             float64 // -1: not known
@@ -18,13 +20,13 @@ type road struct {
 	destinationTells bool
 }
 
-func (r road) link(idc string, number int64) Link {
+func (r road) link(number int64) Link {
 	peer := func(name string) EdgePeer {
 		app, version, _ := strings.Cut(name, "@")
 		return EdgePeer{App: app, Version: version, Workload: name}
 	}
 	l := Link{
-		IDC: idc, Source: peer(r.from), Destination: peer(r.to), Rate: r.now, Errors: r.errors, unreached: r.refused * r.now, Reporters: []string{"source"},
+		IDC: cmp.Or(r.idc, "idc1"), Source: peer(r.from), Destination: peer(r.to), Rate: r.now, Errors: r.errors, unreached: r.refused * r.now, Reporters: []string{"source"},
 	}
 	l.Destination.Service = r.service
 	if r.destinationTells {
@@ -43,18 +45,30 @@ func (r road) link(idc string, number int64) Link {
 	return l
 }
 
-// drops are the hops of an IDC that are marked, and whether all others are not.
+// drops are the hops that are marked, and whether all others are not.
 func drops(t *testing.T, told map[string]Telemetry, roads ...road) map[string]string {
 	t.Helper()
-	p := &Picture{At: time.Unix(1700000000, 0), window: time.Minute}
+	return dropsSince(t, time.Time{}, told, roads...)
+}
+
+// dropsAt is when.
+func dropsAt() time.Time { return time.Unix(1700000000, 0) }
+
+func dropsSince(t *testing.T, steady time.Time, told map[string]Telemetry, roads ...road) map[string]string {
+	t.Helper()
+	p := &Picture{At: dropsAt(), window: time.Minute}
 	for _, r := range roads {
-		p.Links = append(p.Links, r.link("idc1", minuteNumber(p.At)))
+		p.Links = append(p.Links, r.link(minuteNumber(p.At)))
 	}
 	marked := map[string]string{}
-	for _, f := range p.Funnels(func(_, app string) Telemetry { return told[app] }) {
+	for _, f := range p.Funnels(steady, func(_, app string) Telemetry { return told[app] }) {
 		for _, h := range f.Hops {
 			if h.Drop != DropNone {
-				marked[h.From+" to "+h.To] = string(h.Drop)
+				name := h.From + " to " + h.To
+				if f.IDC != "idc1" {
+					name = f.IDC + ": " + name
+				}
+				marked[name] = string(h.Drop)
 				if h.Text == "" {
 					t.Errorf("%s from %s to %s without a word", h.Drop, h.From, h.To)
 				}
@@ -120,6 +134,53 @@ func TestDrops(t *testing.T) {
 		road{from: "web", to: "web@v2", now: 3, usual: 3})
 }
 
+// Requests that go another way, or that nobody expects, are not missing.
+func TestQuietIsMissing(t *testing.T) {
+	ingress := map[string]Telemetry{"gate": {Ingress: true}}
+	f := func(what string, want map[string]string, roads ...road) {
+		t.Helper()
+		if got := drops(t, ingress, roads...); !reflect.DeepEqual(got, want) && len(got)+len(want) > 0 {
+			t.Errorf("%s: got %v, want %v", what, got, want)
+		}
+	}
+	gates := []road{{from: "gate", to: "web", now: 5, usual: 5}, {idc: "idc2", from: "gate", to: "web", now: 20, usual: 20}}
+	and := func(roads ...road) []road { return append(roads, gates...) }
+	quiet := map[string]string{"web to reviews": "quiet"}
+	f("web of idc2 has died, and that of idc1 is asked in its place", nil,
+		and(road{from: "web", to: "reviews", now: 25, usual: 5}, road{idc: "idc2", from: "web", to: "reviews", usual: 20})...)
+	f("it has come back after long, and takes its own again", nil,
+		and(road{from: "web", to: "reviews", now: 5, usual: 25}, road{idc: "idc2", from: "web", to: "reviews", now: 20})...)
+	f("it has come back, and nothing goes home", quiet,
+		and(road{from: "web", to: "reviews", now: 5, usual: 25}, road{idc: "idc2", from: "web", to: "reviews"})...)
+	f("what went home is lost there", map[string]string{"web to reviews": "quiet", "idc2: web to reviews": "lost"},
+		and(road{from: "web", to: "reviews", now: 5, usual: 25}, road{idc: "idc2", from: "web", to: "reviews", now: 20, loss: 0.9})...)
+	f("a little more elsewhere is chance", quiet,
+		and(road{from: "web", to: "reviews", usual: 5}, road{idc: "idc2", from: "web", to: "reviews", now: 21.9, usual: 20})...)
+	f("the other IDC has more since more enters it", quiet, road{from: "gate", to: "web", now: 5, usual: 5}, road{idc: "idc2", from: "gate", to: "web", now: 40, usual: 20},
+		road{from: "web", to: "reviews", usual: 5}, road{idc: "idc2", from: "web", to: "reviews", now: 40, usual: 20})
+	f("web is asked more, for what it answers by itself", nil,
+		road{from: "gate", to: "web", now: 50, usual: 10}, road{from: "web", to: "reviews", now: 10, usual: 10})
+	f("web is asked for something else", nil, road{from: "gate", to: "web", now: 10, usual: 10},
+		road{from: "web", to: "reviews", now: 2, usual: 10}, road{from: "web", to: "cart", now: 8, usual: 1})
+	f("web asks another, and the requests do not arrive there", map[string]string{"web to reviews": "quiet", "web to cart": "lost"}, road{from: "gate", to: "web", now: 10, usual: 10},
+		road{from: "web", to: "reviews", now: 2, usual: 10}, road{from: "web", to: "cart", now: 8, usual: 1, loss: 0.9})
+}
+
+// What was before traffic was moved between IDCs is not compared with.
+func TestQuietAfterAShift(t *testing.T) {
+	roads := []road{{from: "gate", to: "web", now: 10, usual: 10}, {from: "web", to: "reviews", now: 2, usual: 10}}
+	f := func(ago time.Duration, want int) {
+		t.Helper()
+		if got := dropsSince(t, dropsAt().Add(-ago), map[string]Telemetry{"gate": {Ingress: true}}, roads...); len(got) != want {
+			t.Errorf("%v after the shift: got %v", ago, got)
+		}
+	}
+	f(0, 0)
+	f(usualMinutes*time.Minute, 0)
+	f((usualMinutes+1)*time.Minute, 1) // five whole minutes
+	f(24*time.Hour, 1)
+}
+
 // What the destination tells stands in for a silent source: nothing is missing then.
 func TestDropsAreOfWhoTells(t *testing.T) {
 	got := drops(t, map[string]Telemetry{"gate": {Ingress: true}, "reviews": {Missing: 0.9}},
@@ -141,9 +202,9 @@ func TestFunnelShape(t *testing.T) {
 		t.Helper()
 		p := &Picture{At: time.Unix(1700000000, 0), window: time.Minute}
 		for _, r := range roads {
-			p.Links = append(p.Links, r.link("idc1", minuteNumber(p.At)))
+			p.Links = append(p.Links, r.link(minuteNumber(p.At)))
 		}
-		funnels := p.Funnels(func(_, app string) Telemetry { return told[app] })
+		funnels := p.Funnels(time.Time{}, func(_, app string) Telemetry { return told[app] })
 		if len(funnels) != 1 {
 			t.Fatalf("%s: got %+v", what, funnels)
 		}
@@ -173,11 +234,11 @@ func TestFunnelShape(t *testing.T) {
 		map[string]Telemetry{"edge": {Ingress: true}, "gate": {Ingress: true}},
 		road{from: "edge", to: "gate", now: 2, usual: 2}, road{from: "gate", to: "edge", now: 1, usual: 1})
 	p := &Picture{}
-	if funnels := p.Funnels(func(string, string) Telemetry { return Telemetry{} }); len(funnels) != 0 {
+	if funnels := p.Funnels(time.Time{}, func(string, string) Telemetry { return Telemetry{} }); len(funnels) != 0 {
 		t.Errorf("got %+v of nothing", funnels)
 	}
-	p.Links = []Link{(road{from: "a", to: "b"}).link("idc1", 1), (road{from: "b", to: "a"}).link("idc1", 1)}
-	if funnels := p.Funnels(func(string, string) Telemetry { return Telemetry{} }); len(funnels) != 0 {
+	p.Links = []Link{(road{from: "a", to: "b"}).link(1), (road{from: "b", to: "a"}).link(1)}
+	if funnels := p.Funnels(time.Time{}, func(string, string) Telemetry { return Telemetry{} }); len(funnels) != 0 {
 		t.Errorf("got %+v of a cycle without an entry", funnels)
 	}
 }

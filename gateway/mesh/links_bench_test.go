@@ -61,7 +61,7 @@ func BenchmarkPicture(b *testing.B) {
 	b.Run("funnels", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if funnels := p.Funnels(telemetry); len(funnels) != 2 || len(funnels[0].Hops) < 100 {
+			if funnels := p.Funnels(time.Time{}, telemetry); len(funnels) != 2 || len(funnels[0].Hops) < 100 {
 				b.Fatal(funnels)
 			}
 		}
@@ -70,7 +70,7 @@ func BenchmarkPicture(b *testing.B) {
 		all := struct {
 			Links   []Link
 			Funnels []Funnel
-		}{p.Links, p.Funnels(telemetry)}
+		}{p.Links, p.Funnels(time.Time{}, telemetry)}
 		b.ReportAllocs()
 		for b.Loop() {
 			text, err := json.Marshal(&all)
