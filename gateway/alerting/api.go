@@ -37,7 +37,11 @@ func (a *alerting) serve(console mux) {
 	silence := func(w http.ResponseWriter, r *http.Request, _ string) {
 		api.ServeHTTP(&keeping{ResponseWriter: w, keep: func() error { return a.state.silenced.sync(r.Context()) }}, r)
 	}
-	console.HandleChange(operator, "POST "+prefix+"/api/v2/silences", silence)
+	console.HandleChange(operator, "POST "+prefix+"/api/v2/silences", func(w http.ResponseWriter, r *http.Request, who string) {
+		if r = signed(w, r, who); r != nil {
+			silence(w, r, who)
+		}
+	})
 	console.HandleChange(operator, "DELETE "+prefix+"/api/v2/silence/{id}", silence)
 }
 

@@ -122,7 +122,7 @@ func TestSilenceForAll(t *testing.T) {
 	ids := map[string]string{}
 	for name, comment := range map[string]string{"Short": "short", "Long": strings.Repeat("long", 1000)} {
 		answer := b.ask(http.MethodPost, "/api/v2/silences", fmt.Sprintf(`{"matchers":[{"name":"alertname","value":%q,"isRegex":false}],`+
-			`"startsAt":%q,"endsAt":%q,"createdBy":"oncall","comment":%q}`, name, now.Format(time.RFC3339Nano), now.Add(time.Hour).Format(time.RFC3339Nano), comment))
+			`"startsAt":%q,"endsAt":%q,"createdBy":"alice","comment":%q}`, name, now.Format(time.RFC3339Nano), now.Add(time.Hour).Format(time.RFC3339Nano), comment))
 		require.Equal(t, http.StatusOK, answer.Code, answer.Body.String())
 		ids[name] = strings.Split(answer.Body.String(), `"`)[3]
 	}
@@ -137,6 +137,7 @@ func TestSilenceForAll(t *testing.T) {
 	for _, g := range tr.gateways {
 		until(g, "active")
 	}
+	require.Contains(t, c.ask(http.MethodGet, "/api/v2/silence/"+ids["Short"], "").Body.String(), `"createdBy":"oncall (alice)"`)
 	for name := range ids {
 		tr.post(t, name, now.Add(time.Hour))
 	}
