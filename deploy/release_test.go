@@ -36,7 +36,10 @@ type release struct {
 		VersionTemplate string `yaml:"version_template"`
 	}
 	Changelog struct{ Disable bool }
-	Release   struct{ Draft bool }
+	Release   struct {
+		Draft  bool
+		GitHub struct{ Owner, Name string } `yaml:"github"`
+	}
 }
 
 // A release has all programs of `make build`, each static, and a checksum, a bill of materials and a signature.
@@ -69,4 +72,13 @@ func TestRelease(t *testing.T) {
 	require.Equal(t, "sha256", r.Checksum.Algorithm)
 	require.Equal(t, "archive", r.SBOMs[0].Artifacts)
 	require.Equal(t, "checksum", r.Signs[0].Artifacts)
+}
+
+// The configuration is what goreleaser takes it for.
+func TestReleaseCheck(t *testing.T) {
+	goreleaser := needs(t, "goreleaser", ".cache/tools/goreleaser", "make goreleaser")
+	config, err := filepath.Abs("../.goreleaser.yaml")
+	require.NoError(t, err)
+	text, err := output(t, goreleaser, "check", "--config", config)
+	require.NoError(t, err, text)
 }
