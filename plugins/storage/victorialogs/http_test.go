@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -62,7 +63,13 @@ func TestReadingOverHTTP(t *testing.T) {
 
 func TestTailFollows(t *testing.T) {
 	p := start(t, t.TempDir())
-	response, err := http.Get(p.Info.GetQueryUrl() + "/select/logsql/tail?offset=100ms&refresh_interval=100ms&query=followed")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, "GET", p.Info.GetQueryUrl()+"/select/logsql/tail?offset=100ms&refresh_interval=100ms&query=followed", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
