@@ -146,6 +146,13 @@ func (l *Log) adopt(segments []segment) {
 	l.sealed = append(l.sealed, segments...)
 }
 
+// setAside leaves a segment of an earlier process where it is, and out of the log's size: what can never leave the log must not fill it.
+func (l *Log) setAside(s segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.size -= s.size
+}
+
 // remove deletes sealed segments. One that cannot be deleted stays sealed.
 func (l *Log) remove(segments []segment) error {
 	l.mu.Lock()
@@ -166,7 +173,7 @@ func (l *Log) remove(segments []segment) error {
 	return failed
 }
 
-// Bytes is the size of all segments, those that an earlier process left included.
+// Bytes is the size of all segments, those that an earlier process left included unless they cannot be read.
 func (l *Log) Bytes() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

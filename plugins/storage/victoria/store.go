@@ -65,7 +65,7 @@ type Store struct {
 }
 
 type counters struct {
-	requests, replays, leftOut, full, checkpoints, paused, failed *metrics.Counter
+	requests, replays, leftOut, unread, full, checkpoints, paused, failed *metrics.Counter
 }
 
 // NewStore replays what an earlier process left in the log and keeps the log short, both in the background.
@@ -75,6 +75,7 @@ func NewStore(database Database, log *Log) *Store {
 		requests:    metrics.GetOrCreateCounter("lockkeeper_wal_requests_total"),
 		replays:     metrics.GetOrCreateCounter("lockkeeper_wal_replayed_requests_total"),
 		leftOut:     metrics.GetOrCreateCounter("lockkeeper_wal_replay_refused_total"),
+		unread:      metrics.GetOrCreateCounter("lockkeeper_wal_unread_segments_total"),
 		full:        metrics.GetOrCreateCounter("lockkeeper_wal_full_requests_total"),
 		checkpoints: metrics.GetOrCreateCounter("lockkeeper_wal_checkpoints_total"),
 		paused:      metrics.GetOrCreateCounter("lockkeeper_wal_checkpoints_paused_total"),
@@ -122,13 +123,14 @@ func (s *Store) keep(kind Kind, body []byte) error {
 }
 
 // replay inserts the requests of segments again, those that were on disk already too. The segments stay until the next
-// checkpoint.
+// checkpoint; one that cannot be read stays for the next start.
 func (s *Store) replay(ctx context.Context, segments []segment) {
 	defer close(s.replayed)
 	if len(segments) == 0 {
 		return
 	}
 	began, size, requests := time.Now(), int64(0), 0
+	var replayed []segment
 	for _, segment := range segments {
 		unread, err := readSegment(segment.path, func(kind Kind, body []byte) error {
 			requests++
@@ -138,15 +140,18 @@ func (s *Store) replay(ctx context.Context, segments []segment) {
 			return
 		}
 		if err != nil {
-			Warn("write-ahead log: %q: %v; it is kept for the next start", segment.path, err)
-			return
+			s.unread.Inc()
+			s.log.setAside(segment)
+			Warn("write-ahead log: %q cannot be read: %v; it is kept for the next start", segment.path, err)
+			continue
 		}
 		if unread > 0 {
 			Info("write-ahead log: the last %d bytes of %q are not a whole record: a request that was not acknowledged", unread, segment.path)
 		}
 		size += segment.size
+		replayed = append(replayed, segment)
 	}
-	s.log.adopt(segments)
+	s.log.adopt(replayed)
 	s.Show() // a query that sees nothing would end alerts
 	Info("write-ahead log: replayed %d requests, %d bytes, in %v", requests, size, time.Since(began).Round(time.Millisecond))
 }

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -53,6 +56,43 @@ func TestCheckpointKeepsTheLogWithoutProof(t *testing.T) {
 	f([]bool{false, false}, nil, 1, 1, true)
 	// the database cannot
 	f([]bool{false}, errors.New("no snapshot"), 0, 1, true)
+}
+
+// A segment that cannot be read hides none of the others, takes no room of the log's, and stays for the next start.
+func TestUnreadableSegmentIsSetAside(t *testing.T) {
+	directory := t.TempDir()
+	w := newTestLog(t, directory)
+	mustAppend(t, w, "before")
+	w.rotate()
+	unreadable := filepath.Join(directory, "0000000000000002.wal") // no file: it is opened, and then not read
+	if err := os.Mkdir(unreadable, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.next++
+	mustAppend(t, w, "after")
+
+	again := newTestLog(t, directory)
+	var inserted []string
+	s := &Store{log: again, replayed: make(chan struct{}), counters: counters{replays: new(metrics.Counter), unread: new(metrics.Counter)}, Database: Database{
+		Insert: func(_ Kind, body []byte) error {
+			inserted = append(inserted, string(body))
+			return nil
+		},
+		Show: func() {},
+	}}
+	s.replay(t.Context(), again.leftover)
+	if !slices.Equal(inserted, []string{"before", "after"}) || s.unread.Get() != 1 {
+		t.Errorf("inserted %q, %d counted", inserted, s.unread.Get())
+	}
+	if want := int64(2*(recordHeader+1) + len("before") + len("after")); again.Bytes() != want {
+		t.Errorf("%d bytes, want %d", again.Bytes(), want)
+	}
+	if err := again.remove(again.rotate()); err != nil || again.Bytes() != 0 {
+		t.Errorf("%d bytes, %v", again.Bytes(), err)
+	}
+	if left := newTestLog(t, directory).leftover; len(left) != 1 || left[0].path != unreadable {
+		t.Errorf("left: %v", left)
+	}
 }
 
 // The log keeps OTLP compressed. What a segment holds in that form is not trusted.
