@@ -88,7 +88,7 @@ func normalize(raw []byte) (string, error) {
 		ReplaceAllStringFunc(string(encoded), func(s string) string { return fmt.Sprintf("\\u%04X", []rune(s)[0]) }), nil
 }
 
-// explain turns "line 3: cannot unmarshal !!str `abc` into int" into `memory.percent: want int, got str`.
+// explain turns "line 3: cannot unmarshal !!str `abc` into int" into `memory.percent: want a whole number such as 5, got a text`.
 // It leaves the value out, which may be a secret.
 func explain(mistake string, lines []string) string {
 	number, text, ok := strings.Cut(strings.TrimPrefix(mistake, "line "), ": ")
@@ -100,10 +100,48 @@ func explain(mistake string, lines []string) string {
 	if strings.Contains(text, "not found in type") {
 		return fmt.Sprintf("unknown key %q", path)
 	}
-	if m := regexp.MustCompile(`(?s)^cannot unmarshal !!(\w+).* into (\S+)$`).FindStringSubmatch(text); m != nil {
-		return fmt.Sprintf("%s: want %s, got %s", path, m[2], m[1])
+	if m := regexp.MustCompile(`(?s)^cannot unmarshal !!(\w+).* into (.+)$`).FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("%s: want %s, got %s", path, wanted(m[2]), given(m[1]))
 	}
 	return fmt.Sprintf("%s: %s", path, text)
+}
+
+// wanted describes a type of Go with an example.
+func wanted(kind string) string {
+	switch strings.TrimLeft(kind, "*") {
+	case "time.Duration":
+		return `a duration such as "30s" or "5m"`
+	case "int", "int32", "int64", "uint", "uint32", "uint64":
+		return "a whole number such as 5"
+	case "float32", "float64":
+		return "a number such as 0.5"
+	case "bool":
+		return "true or false"
+	case "string":
+		return `a text such as "abc"`
+	}
+	switch {
+	case strings.HasPrefix(kind, "[]"):
+		return `a list such as ["a", "b"]`
+	case strings.HasPrefix(kind, "map["):
+		return "keys with values such as {a: b}"
+	}
+	return "keys with values" // a struct
+}
+
+// given describes a type of YAML.
+func given(tag string) string {
+	switch tag {
+	case "str":
+		return "a text"
+	case "int", "float":
+		return "a number"
+	case "seq":
+		return "a list"
+	case "map":
+		return "keys with values"
+	}
+	return tag
 }
 
 // keyPath is the dotted path to the key on line i of indented JSON: the keys on the nearest lines above it

@@ -9,9 +9,12 @@ import (
 )
 
 type testSettings struct {
-	Retention string        `yaml:"retention"`
-	Interval  time.Duration `yaml:"interval"`
-	Big       int64         `yaml:"big"`
+	Retention string            `yaml:"retention"`
+	Interval  time.Duration     `yaml:"interval"`
+	Big       int64             `yaml:"big"`
+	Share     float64           `yaml:"share"`
+	On        *bool             `yaml:"on"`
+	Labels    map[string]string `yaml:"labels"`
 	Limits    struct {
 		Percent int      `yaml:"percent"`
 		Names   []string `yaml:"names"`
@@ -59,11 +62,16 @@ func TestDecodeMistakes(t *testing.T) {
 	// an unknown key below another
 	f(`{"limits":{"percent":1,"percnt":1}}`, `unknown key "limits.percnt"`)
 	// the wrong type, whose value may be a secret
-	f(`{"interval":"5s","limits":{"percent":"hunter2"}}`, `limits.percent: want int, got str`)
+	f(`{"interval":"5s","limits":{"percent":"hunter2"}}`, `limits.percent: want a whole number such as 5, got a text`)
 	// inside a list
-	f(`{"limits":{"names":["a",{"password":"hunter2"}]}}`, `limits.names: want string, got map`)
+	f(`{"limits":{"names":["a",{"password":"hunter2"}]}}`, `limits.names: want a text such as "abc", got keys with values`)
 	// all at once
-	f(`{"a":1,"limits":{"b":2,"percent":[]}}`, `unknown key "a"`, `unknown key "limits.b"`, `limits.percent: want int, got seq`)
+	f(`{"a":1,"limits":{"b":2,"percent":[]}}`, `unknown key "a"`, `unknown key "limits.b"`, `limits.percent: want a whole number such as 5, got a list`)
+	// each with an example of what is right
+	f(`{"interval":"soon","big":"x","limits":"hunter2","retention":[]}`, `interval: want a duration such as "30s" or "5m", got a text`,
+		`big: want a whole number such as 5, got a text`, `limits: want keys with values, got a text`, `retention: want a text such as "abc", got a list`)
+	f(`{"share":"x","on":3,"limits":{"names":{}},"labels":[]}`, `share: want a number such as 0.5, got a text`, `on: want true or false, got a number`,
+		`limits.names: want a list such as ["a", "b"], got keys with values`, `labels: want keys with values such as {a: b}, got a list`)
 	// not JSON
 	f(`{"retention"`, `not JSON`)
 	// not an object

@@ -44,14 +44,14 @@ func decode(c sdk.Config) (settings, *ruleSet, error) {
 	var mistakes []string
 	mistake := func(format string, args ...any) { mistakes = append(mistakes, fmt.Sprintf(format, args...)) }
 	if s.EvaluationInterval < time.Second {
-		mistake("evaluation_interval %v: must be at least 1s", s.EvaluationInterval)
+		mistake("evaluation_interval %v: must be at least 1s, for example 30s", s.EvaluationInterval)
 	}
 	if s.QueryTimeout <= 0 {
-		mistake("query_timeout %v: must be more than 0s", s.QueryTimeout)
+		mistake("query_timeout %v: must be more than 0s, for example 10s", s.QueryTimeout)
 	}
 	for name, value := range s.ExternalLabels {
 		if !model.LegacyValidation.IsValidLabelName(name) || name == model.MetricNameLabel {
-			mistake("external_labels: %q is no name of a label", name)
+			mistake("external_labels: %q is no name of a label; write for example team", name)
 		}
 		if !model.LabelValue(value).IsValid() {
 			mistake("external_labels: %s: its value is not UTF-8", name)

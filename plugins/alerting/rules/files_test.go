@@ -83,7 +83,7 @@ func TestConfig(t *testing.T) {
 	f(`{"files": ["`+file+`"], "external_url": "here"}`, "external_url: want the URL of the console")
 	// all at once, those of the files as well
 	f(`{"files": ["testdata/mistakes.yaml"], "query_timeout": "0s", "external_url": ""}`, "external_url: want the URL of the console as people reach it, "+
-		"such as https://lockkeeper.example.com; query_timeout 0s: must be more than 0s; testdata/mistakes.yaml:5:15: ")
+		"such as https://lockkeeper.example.com; query_timeout 0s: must be more than 0s, for example 10s; testdata/mistakes.yaml:5:15: ")
 }
 
 // The example of the README is one that works.

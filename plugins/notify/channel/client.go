@@ -194,7 +194,7 @@ func pause(after string, now time.Time) time.Duration {
 func WebURL(key, text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%s: want a URL, https://…", key)
+		return nil, fmt.Errorf("%s: want a URL such as https://hooks.example.com/path", key)
 	}
 	return u, nil
 }

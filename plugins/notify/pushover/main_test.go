@@ -42,13 +42,13 @@ func TestChannel(t *testing.T) {
 		Answer:  answer,
 		Secrets: []string{token, user},
 		Wrong: map[string]func(map[string]any){
-			"token: missing":             set("token", ""),
-			"user: missing":              set("user", ""),
-			"priority: want -2 to 2":     set("priority", 3),
-			"priority: want int":         set("priority", "high"),
-			"retry: want at least 30s":   set("retry", "1s"),
-			"expire: want at most 3h0m0": set("expire", "24h"),
-			"api_url: want a URL":        set("api_url", "api.pushover.net"),
+			"token: missing":                          set("token", ""),
+			"user: missing":                           set("user", ""),
+			"priority: want -2 to 2":                  set("priority", 3),
+			"priority: want a whole number such as 5": set("priority", "high"),
+			"retry: want at least 30s":                set("retry", "1s"),
+			"expire: want at most 3h0m0":              set("expire", "24h"),
+			"api_url: want a URL":                     set("api_url", "api.pushover.net"),
 		},
 	})
 }

@@ -51,7 +51,7 @@ func Decode(c sdk.Config, defaults Settings) (Settings, error) {
 		mistake("retention %q: %v", s.Retention, err)
 	}
 	if s.MemoryPercent < 1 || s.MemoryPercent > 90 {
-		mistake("memory_percent %v: must be between 1 and 90", s.MemoryPercent)
+		mistake("memory_percent %v: must be between 1 and 90, for example 20", s.MemoryPercent)
 	}
 	if len(mistakes) > 0 {
 		return s, sdk.Permanent(fmt.Errorf("configuration of %q: %s", c.Name, strings.Join(mistakes, "; ")))
@@ -66,7 +66,7 @@ func checkRetention(text string) error {
 	}
 	var retention flagutil.RetentionDuration
 	if err := retention.Set(text); err != nil {
-		return err
+		return fmt.Errorf("%w; write for example 30d, 12w or 1y", err)
 	}
 	if retention.Duration() < 24*time.Hour {
 		return errors.New("must be at least 1d")

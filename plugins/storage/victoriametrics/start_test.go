@@ -48,7 +48,7 @@ func TestRefusesAWrongConfiguration(t *testing.T) {
 	// too short
 	f(map[string]any{"data_directory": directory, "retention": "2h"}, `retention "2h": must be at least 1d`)
 	// not a duration
-	f(map[string]any{"data_directory": directory, "retention": "soon"}, `retention "soon": `)
+	f(map[string]any{"data_directory": directory, "retention": "soon"}, `retention "soon": `, "write for example 30d, 12w or 1y")
 	// an unknown key
 	f(map[string]any{"data_directory": directory, "retenton": "30d"}, `unknown key "retenton"`)
 }
