@@ -61,7 +61,7 @@ func components() (otelcol.Factories, error) {
 		bearertokenauthextension.NewFactory(),
 		cluster.NewFactory(),
 		console.NewFactory(),
-		dns.NewFactory(),
+		dns.NewFactory(nil),
 		failover.NewFactory(),
 		filestorage.NewFactory(),
 		healthcheckextension.NewFactory(),

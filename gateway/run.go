@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/collector/otelcol"
+
+	"github.com/lockkeeper/lockkeeper/gateway/dns"
 )
 
 func newRunCommand() *cobra.Command {
@@ -42,6 +44,18 @@ type runner struct {
 	from           *source
 	hangups        chan os.Signal
 	stdout, stderr io.Writer
+	ports          dns.Ports // which answer while a reload replaces what is behind them
+}
+
+// components are all, with what outlives a reload.
+func (r *runner) components() (otelcol.Factories, error) {
+	all, err := components()
+	if err != nil {
+		return all, err
+	}
+	keeping := dns.NewFactory(&r.ports)
+	all.Extensions[keeping.Type()] = keeping
+	return all, nil
 }
 
 // instance is a collector that has started.
@@ -54,6 +68,7 @@ type instance struct {
 func (r *runner) run(ctx context.Context) error {
 	signal.Notify(r.hangups, syscall.SIGHUP)
 	defer signal.Stop(r.hangups)
+	defer context.AfterFunc(ctx, r.ports.Close)()
 	first, err := readConfiguration(ctx, r.from)
 	if err != nil {
 		return err
@@ -114,7 +129,9 @@ func (r *runner) reload(ctx context.Context, old *instance) (*instance, error) {
 
 // start returns when all components have started.
 func (r *runner) start(ctx context.Context, c *configuration) (*instance, error) {
-	collector, err := otelcol.NewCollector(c.settings)
+	settings := c.settings
+	settings.Factories = r.components
+	collector, err := otelcol.NewCollector(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +150,7 @@ func (r *runner) start(ctx context.Context, c *configuration) (*instance, error)
 	<-tick.C
 	signal.Ignore(syscall.SIGHUP)
 	signal.Notify(r.hangups, syscall.SIGHUP)
+	r.ports.Release()
 	return i, nil
 }
 

@@ -52,8 +52,8 @@ func (s *server) show(w http.ResponseWriter, _ *http.Request) {
 	if now.failed != nil {
 		all.Error = now.failed.Error()
 	}
-	for _, listener := range s.tcpAt {
-		all.Endpoints = append(all.Endpoints, listener.Addr().String())
+	for _, p := range s.bound {
+		all.Endpoints = append(all.Endpoints, p.listener.Addr().String())
 	}
 	for _, z := range s.zones {
 		zone := shownZone{Zone: z.origin(), NS: z.NS}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -28,18 +26,17 @@ type server struct {
 	set   component.TelemetrySettings
 	zones []Zone
 
-	compile  func([]Zone, *xds.Serving, uint32, *table) (*table, error)
-	table    atomic.Pointer[table]
-	limiter  *limiter
-	panics   *panics
-	sockets  []*udpSocket
-	workers  []*worker // of the sockets
-	tcp      *tcpServer
-	tcpAt    []net.Listener
-	observed metric.Registration
+	compile   func([]Zone, *xds.Serving, uint32, *table) (*table, error)
+	table     atomic.Pointer[table]
+	limiter   *limiter
+	panics    *panics
+	kept      *Ports
+	open      func(ctx context.Context, endpoint string) (*port, error)
+	bound     []*port     // by endpoint; nil: it could not be bound
+	answering [][]*worker // by endpoint
+	observed  metric.Registration
 
-	begin   func() // once: answer
-	running sync.WaitGroup
+	begin   func()  // once: answer
 	watcher watcher // nil: nobody decides what is served
 	unwatch func()
 
@@ -68,12 +65,15 @@ func (s *server) status() status {
 	return s.now
 }
 
-func newServer(cfg *Config, set component.TelemetrySettings) *server {
+// newServer makes a server whose ports are kept for the next one; nil: they are closed with it.
+func newServer(cfg *Config, set component.TelemetrySettings, kept *Ports) *server {
+	if kept == nil {
+		kept = &Ports{closed: true}
+	}
 	s := &server{
-		cfg: cfg, set: set, zones: cfg.zones(), compile: compile,
+		cfg: cfg, set: set, zones: cfg.zones(), compile: compile, kept: kept, open: openPort,
 		limiter: newLimiter(cfg.RateLimit), panics: &panics{log: set.Logger}, serials: serials{loaded: time.Now()}, patience: decisionPatience,
 	}
-	s.tcp = newTCPServer(&s.table, s.panics)
 	s.begin = sync.OnceFunc(s.serve)
 	return s
 }
@@ -87,10 +87,8 @@ func (s *server) Start(ctx context.Context, host component.Host) error {
 }
 
 func (s *server) start(ctx context.Context, host component.Host) (err error) {
-	for _, endpoint := range s.cfg.Endpoints {
-		if err := s.bind(ctx, endpoint); err != nil {
-			return fmt.Errorf("dns::endpoint %q: %w", endpoint, explainBind(err))
-		}
+	if err := s.bind(ctx); err != nil {
+		return err
 	}
 	s.warnOfBuffer()
 	if s.observed, err = s.observe(s.set.MeterProvider); err != nil {
@@ -176,7 +174,7 @@ func (s *server) Ready() error {
 // NotReady implements extensioncapabilities.PipelineWatcher.
 func (*server) NotReady() error { return nil }
 
-// Shutdown closes the ports.
+// Shutdown gives the ports back. Where they are kept, they answer as they did until somebody else answers there.
 func (s *server) Shutdown(context.Context) error {
 	if s.unwatch != nil {
 		s.unwatch()
@@ -188,66 +186,45 @@ func (s *server) Shutdown(context.Context) error {
 	if s.observed != nil {
 		err = s.observed.Unregister()
 	}
-	for _, listener := range s.tcpAt {
-		_ = listener.Close()
+	for _, p := range s.bound {
+		if p != nil {
+			s.kept.give(p)
+		}
 	}
-	for _, socket := range s.sockets {
-		socket.close()
-	}
-	s.begin() // a socket is closed by who serves it
-	s.tcp.close()
-	s.running.Wait()
 	return err
 }
 
-// serve answers until the sockets are closed.
+// serve answers at all endpoints, in the place of whoever did before.
 func (s *server) serve() {
-	for i, socket := range s.sockets {
-		s.running.Go(func() { socket.serve(s.workers[i]) })
-	}
-	for _, listener := range s.tcpAt {
-		s.running.Go(func() { s.tcp.serve(listener) })
+	for i, p := range s.bound {
+		p.hand(s.answering[i])
 	}
 }
 
-// bind opens an endpoint for TCP and UDP. Port 0 becomes one that is free for both.
-func (s *server) bind(ctx context.Context, endpoint string) error {
-	const tries = 10 // for port 0
-	for try := 1; ; try++ {
-		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", endpoint)
-		if err != nil {
-			return err
-		}
-		address := listener.Addr().(*net.TCPAddr).AddrPort()
-		sockets, err := bindUDP(ctx, netip.AddrPortFrom(address.Addr().Unmap(), address.Port()))
-		if err == nil {
-			s.tcpAt = append(s.tcpAt, listener)
-			for _, socket := range sockets {
-				s.sockets = append(s.sockets, socket)
-				s.workers = append(s.workers, &worker{tally: &tally{}, table: &s.table, limiter: s.limiter, panics: s.panics})
-			}
-			return nil
-		}
-		_ = listener.Close()
-		if _, port, _ := net.SplitHostPort(endpoint); port != "0" || try == tries || !errors.Is(err, syscall.EADDRINUSE) {
-			return err
-		}
+// bind opens the endpoints, or takes them over. What is kept for somebody else is closed if it stands in the way.
+func (s *server) bind(ctx context.Context) error {
+	s.bound = make([]*port, len(s.cfg.Endpoints))
+	for i, endpoint := range s.cfg.Endpoints {
+		s.bound[i] = s.kept.take(endpoint)
 	}
-}
-
-func bindUDP(ctx context.Context, address netip.AddrPort) (sockets []*udpSocket, err error) {
-	for range udpSockets() {
-		socket, err := openUDP(ctx, address)
-		if err != nil {
-			for _, opened := range sockets {
-				opened.close()
-				opened.serve(nil) // which closes it
-			}
-			return nil, err
+	for i, endpoint := range s.cfg.Endpoints {
+		var err error
+		if s.bound[i] == nil {
+			s.bound[i], err = s.open(ctx, endpoint)
 		}
-		sockets = append(sockets, socket)
+		if errors.Is(err, syscall.EADDRINUSE) && s.kept.Release() > 0 {
+			s.bound[i], err = s.open(ctx, endpoint)
+		}
+		if err != nil {
+			return fmt.Errorf("dns::endpoint %q: %w", endpoint, explainBind(err))
+		}
+		var workers []*worker
+		for range s.bound[i].answerers() {
+			workers = append(workers, &worker{tally: &tally{}, table: &s.table, limiter: s.limiter, panics: s.panics})
+		}
+		s.answering = append(s.answering, workers)
 	}
-	return sockets, nil
+	return nil
 }
 
 func explainBind(err error) error {
@@ -270,8 +247,10 @@ func (s *server) warnOfBuffer() {
 // buffer is the smallest receive buffer.
 func (s *server) buffer() int {
 	smallest := receiveBuffer
-	for _, socket := range s.sockets {
-		smallest = min(smallest, socket.buffer())
+	for _, p := range s.bound {
+		for _, socket := range p.sockets {
+			smallest = min(smallest, socket.buffer())
+		}
 	}
 	return smallest
 }

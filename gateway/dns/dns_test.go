@@ -103,7 +103,7 @@ func TestTwoOnOnePort(t *testing.T) {
 	cfg, err := load(t, oneZone)
 	require.NoError(t, err)
 	cfg.Endpoints = []string{r.at}
-	second := newServer(cfg, r.set)
+	second := newServer(cfg, r.set, nil)
 	err = second.Start(t.Context(), host{})
 	require.ErrorContains(t, err, r.at)
 	require.ErrorContains(t, err, "end what listens there, or set another endpoint")
@@ -113,13 +113,13 @@ func TestTwoOnOnePort(t *testing.T) {
 	require.NoError(t, err)
 	defer taken.Close()
 	cfg.Endpoints = []string{taken.LocalAddr().String()}
-	require.ErrorContains(t, newServer(cfg, r.set).Start(t.Context(), host{}), "address already in use")
+	require.ErrorContains(t, newServer(cfg, r.set, nil).Start(t.Context(), host{}), "address already in use")
 }
 
 func TestSeveralEndpoints(t *testing.T) {
 	r := start(t, `{endpoint: ["127.0.0.1:0", "127.0.0.2:0"], zones: {a.example: {ns: {ns.example.org: []}, names: {"@": {idcs: {idc1: 192.0.2.1}}}}}}`)
-	for _, listener := range r.tcpAt {
-		r.at = listener.Addr().String()
+	for _, p := range r.bound {
+		r.at = p.listener.Addr().String()
 		require.Equal(t, "192.0.2.1", address(t, r.ask(t, "udp", "a.example.", dns.TypeA)))
 		require.Equal(t, "192.0.2.1", address(t, r.ask(t, "tcp", "a.example.", dns.TypeA)))
 	}

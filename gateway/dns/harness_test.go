@@ -71,7 +71,7 @@ func startChanged(t *testing.T, text string, change func(*server), others ...com
 	var core zapcore.Core
 	core, r.logs = observer.New(zap.InfoLevel)
 	set.Logger = zap.New(core)
-	r.server = newServer(cfg, set)
+	r.server = newServer(cfg, set, nil)
 	change(r.server)
 	h := host{component.MustNewID("console"): console{ServeMux: r.mux}}
 	for i, other := range others {
@@ -82,8 +82,21 @@ func startChanged(t *testing.T, text string, change func(*server), others ...com
 		require.NoError(t, r.Shutdown(context.Background()))
 		require.NoError(t, r.telemetry.Shutdown(context.Background()))
 	})
-	r.at = r.tcpAt[0].Addr().String()
+	r.at = r.bound[0].listener.Addr().String()
 	return r
+}
+
+// timed changes how long the clients of TCP have.
+func timed(change func(*tcpServer)) func(*server) {
+	return func(s *server) {
+		s.open = func(ctx context.Context, endpoint string) (*port, error) {
+			p, err := openPort(ctx, endpoint)
+			if err == nil {
+				change(p.tcp)
+			}
+			return p, err
+		}
+	}
 }
 
 type host map[component.ID]component.Component

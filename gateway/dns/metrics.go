@@ -58,11 +58,15 @@ func (s *server) observe(provider metric.MeterProvider) (metric.Registration, er
 
 // tallies are what is counted, by transport.
 func (s *server) tallies() map[string][]*tally {
-	udp := make([]*tally, len(s.workers))
-	for i, w := range s.workers {
-		udp[i] = w.tally
+	all := map[string][]*tally{}
+	for _, workers := range s.answering {
+		last := len(workers) - 1
+		for _, w := range workers[:last] {
+			all["udp"] = append(all["udp"], w.tally)
+		}
+		all["tcp"] = append(all["tcp"], workers[last].tally)
 	}
-	return map[string][]*tally{"udp": udp, "tcp": {s.tcp.tally}}
+	return all
 }
 
 func (s *server) observeQueries(i *instruments) {
@@ -119,16 +123,24 @@ func rcodeName(rcode int) string {
 func (s *server) observeSockets(i *instruments) {
 	i.counter("lockkeeper_dns_receive_overflow_total", "Packets that found the receive buffer full.", func(observe func(int64, ...attribute.KeyValue)) {
 		n := uint64(0)
-		for _, socket := range s.sockets {
-			n += socket.overflow()
+		for _, p := range s.bound {
+			for _, socket := range p.sockets {
+				n += socket.overflow()
+			}
 		}
 		observe(int64(n))
 	})
 	i.gauge("lockkeeper_dns_receive_buffer_bytes", "The smallest receive buffer of a UDP socket.", func() int64 { return int64(s.buffer()) })
-	i.gauge("lockkeeper_dns_tcp_connections", "Open TCP connections.", func() int64 { return int64(s.tcp.open()) })
+	i.gauge("lockkeeper_dns_tcp_connections", "Open TCP connections.", func() int64 {
+		n := 0
+		for _, p := range s.bound {
+			n += p.tcp.open()
+		}
+		return int64(n)
+	})
 	i.counter("lockkeeper_dns_tcp_closed_total", "TCP connections that ended, by reason.", func(observe func(int64, ...attribute.KeyValue)) {
 		for why, text := range endNames() {
-			observe(int64(s.tcp.ended[why].Load()), attribute.String("reason", text))
+			observe(total(s.tallies()["tcp"], func(t *tally) *atomic.Uint64 { return &t.ended[why] }), attribute.String("reason", text))
 		}
 	})
 }

@@ -23,9 +23,7 @@ const (
 
 // tcpServer answers by TCP (RFC 7766): one query after the other on each connection.
 type tcpServer struct {
-	*tally
-	table          *atomic.Pointer[table]
-	panics         *panics
+	worker         atomic.Pointer[worker] // who answers; its limiter is not asked
 	idle, patience time.Duration
 
 	mu          sync.Mutex
@@ -41,8 +39,8 @@ type tcpConn struct {
 	evicted bool
 }
 
-func newTCPServer(at *atomic.Pointer[table], p *panics) *tcpServer {
-	return &tcpServer{tally: &tally{}, table: at, panics: p, idle: tcpIdle, patience: tcpPatience, connections: map[net.Conn]*tcpConn{}}
+func newTCPServer() *tcpServer {
+	return &tcpServer{idle: tcpIdle, patience: tcpPatience, connections: map[net.Conn]*tcpConn{}}
 }
 
 // serve takes connections until the listener is closed.
@@ -53,14 +51,15 @@ func (s *tcpServer) serve(listener net.Listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil: // no more descriptors, or a client that is gone again
-			s.drop(dropAccept)
+			s.worker.Load().drop(dropAccept)
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
 		if c := s.admit(conn); c != nil {
 			s.running.Go(func() {
 				defer s.leave(c)
-				s.ended[s.converse(c)].Add(1)
+				end := s.converse(c)
+				s.worker.Load().ended[end].Add(1)
 			})
 		}
 	}
@@ -82,7 +81,7 @@ func (s *tcpServer) admit(conn net.Conn) *tcpConn {
 		}
 	}
 	if s.closed || same >= maxConnectionsPerAddress || len(s.connections) >= 2*maxConnections {
-		s.ended[endRefused].Add(1)
+		s.worker.Load().ended[endRefused].Add(1)
 		_ = conn.Close()
 		return nil
 	}
@@ -187,18 +186,19 @@ func (s *tcpServer) reply(c *tcpConn, out *bufio.Writer, query []byte, last bool
 }
 
 func (s *tcpServer) answer(query []byte) (answer []byte) {
+	w := s.worker.Load()
 	defer func() {
 		if recovered := recover(); recovered != nil {
-			s.panics.tell(recovered, query)
-			s.panicked.Add(1)
+			w.panics.tell(recovered, query)
+			w.panicked.Add(1)
 			answer = nil
 		}
 	}()
-	if answer = s.table.Load().slow(query, false); answer == nil {
-		s.drop(dropIgnored)
+	if answer = w.table.Load().slow(query, false); answer == nil {
+		w.drop(dropIgnored)
 		return nil
 	}
-	s.count(answer)
+	w.count(answer)
 	return answer
 }
 

@@ -92,7 +92,7 @@ func TestTCPLengths(t *testing.T) {
 
 // A query that comes in drops has no more time than one that comes at once.
 func TestTCPSlowClients(t *testing.T) {
-	r := startChanged(t, oneZone, func(s *server) { s.tcp.idle = 200 * time.Millisecond })
+	r := startChanged(t, oneZone, timed(func(s *tcpServer) { s.idle = 200 * time.Millisecond }))
 	var clients sync.WaitGroup
 	for range 20 {
 		conn, q := r.dialTCP(t), prefixed(t, api)
@@ -114,7 +114,7 @@ func TestTCPSlowClients(t *testing.T) {
 
 // A client that takes no answers is left.
 func TestTCPDeafClients(t *testing.T) {
-	r := startChanged(t, oneZone, func(s *server) { s.tcp.patience = 100 * time.Millisecond })
+	r := startChanged(t, oneZone, timed(func(s *tcpServer) { s.patience = 100 * time.Millisecond }))
 	conn := r.dialTCP(t)
 	require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(4096))
 	q := prefixed(t, api)
@@ -142,7 +142,7 @@ func TestTCPConnectionsOfOneAddress(t *testing.T) {
 
 // When all places are taken, the one that was silent longest makes room.
 func TestTCPMakesRoom(t *testing.T) {
-	r := startChanged(t, oneZone, func(s *server) { s.tcp.idle = time.Minute })
+	r := startChanged(t, oneZone, timed(func(s *tcpServer) { s.idle = time.Minute }))
 	from := func(i int) net.Conn {
 		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 9, byte(i/maxConnectionsPerAddress), 1)}}
 		conn, err := dialer.Dial("tcp", r.at)

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// worker answers what comes in at one UDP socket. Only its own goroutine uses it.
+// worker answers what comes in at one UDP socket, whose own goroutine alone uses it, or by TCP.
 type worker struct {
 	*tally
 	table   *atomic.Pointer[table]

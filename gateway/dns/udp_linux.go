@@ -43,6 +43,7 @@ type udpSocket struct {
 	address netip.AddrPort
 	any     bool // bound to a wildcard: packets tell which address was asked
 	closed  atomic.Bool
+	worker  atomic.Pointer[worker] // who answers
 
 	in, out   [batchSize]message
 	inV, outV [batchSize]unix.Iovec
@@ -124,13 +125,14 @@ func (s *udpSocket) rearm(i int) {
 }
 
 // serve answers until the socket is closed.
-func (s *udpSocket) serve(w *worker) {
+func (s *udpSocket) serve() {
 	defer unix.Close(s.fd)
 	for {
 		n, err := s.receive()
 		if s.closed.Load() {
 			return
 		}
+		w := s.worker.Load()
 		if err != 0 {
 			if err != unix.EINTR && err != unix.EAGAIN {
 				w.drop(dropReceive)

@@ -15,6 +15,7 @@ const receiveBuffer = 4 << 20
 type udpSocket struct {
 	conn   *net.UDPConn
 	closed atomic.Bool
+	worker atomic.Pointer[worker] // who answers
 }
 
 // udpSockets is how many sockets an endpoint has.
@@ -30,10 +31,11 @@ func openUDP(_ context.Context, address netip.AddrPort) (*udpSocket, error) {
 }
 
 // serve answers until the socket is closed.
-func (s *udpSocket) serve(w *worker) {
+func (s *udpSocket) serve() {
 	query, room := make([]byte, maxUDP+256), make([]byte, 0, maxUDP)
 	for {
 		n, from, err := s.conn.ReadFromUDPAddrPort(query)
+		w := s.worker.Load()
 		switch {
 		case s.closed.Load():
 			return

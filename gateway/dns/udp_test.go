@@ -178,7 +178,7 @@ func TestOverflow(t *testing.T) {
 
 func TestAnswersAllocateNothing(t *testing.T) {
 	r := start(t, oneZone)
-	w, from := r.workers[0], netip.MustParseAddr("192.0.2.1")
+	w, from := r.answering[0][0], netip.MustParseAddr("192.0.2.1")
 	asked, room := question(t, api), make([]byte, 0, maxUDP)
 	require.Zero(t, testing.AllocsPerRun(1000, func() {
 		answer := w.answer(w.table.Load(), room, asked)

@@ -41,7 +41,7 @@ func startAt(t testing.TB, address netip.AddrPort, names string) *here {
 	file := write(t, t.TempDir(), "dns.yaml", fmt.Sprintf("endpoint: %q\nzones: {%s: {ns: {ns1.%s: %s, ns2.%s: %s}, negative_ttl: 1s, names: {%s}}}", h.address, zone, zone, loopback(1), zone, loopback(8), names))
 	conf, err := confmaptest.LoadConf(file)
 	require.NoError(t, err)
-	factory := dns.NewFactory()
+	factory := dns.NewFactory(nil)
 	cfg := factory.CreateDefaultConfig()
 	require.NoError(t, conf.Unmarshal(cfg))
 	require.NoError(t, confmap.Validate(cfg))
