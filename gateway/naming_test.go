@@ -49,3 +49,29 @@ prometheus/self: {config: {scrape_configs: [{job_name: lockkeeper, static_config
 	// configured, and not in use
 	f(receivers+"\nextensions: {cluster: {name: berlin}}\nservice: {extensions: [console]}", receivers[len("receivers: "):])
 }
+
+// The label instance of the self metrics is the gateway's name, after each start the same, but where something else is said.
+func TestNamingOfSelfMetrics(t *testing.T) {
+	f := func(text string, want any) {
+		t.Helper()
+		conf, err := resolve(t.Context(), settings([]location{{"test", "yaml:" + text}}, snapshot{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, conf.Get("service::telemetry::resource::attributes")); diff != "" {
+			t.Error(diff)
+		}
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := func(name, value string) any { return map[string]any{"name": name, "value": value} }
+	f(defaultConfig, []any{is(instanceID, host)})
+	f("extensions: {cluster: {name: berlin}}\nservice: {extensions: [cluster], telemetry: {logs: {level: warn}}}", []any{is(instanceID, "berlin")})
+	f("service: {telemetry: {resource: {attributes: [{name: zone, value: a}]}}}", []any{is(instanceID, host), is("zone", "a")})
+	f("service: {telemetry: {resource: {attributes: [{name: service.instance.id, value: mine}]}}}", []any{is(instanceID, "mine")})
+	f("service: {telemetry: {resource: {service.instance.id: mine}}}", nil)
+	f("service: {telemetry: {resource: {zone: a}}}", nil)
+	f("service: {extensions: []}", nil)
+}
