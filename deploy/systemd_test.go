@@ -141,32 +141,3 @@ func TestUnitMistakesAreFound(t *testing.T) {
 	said, _ := cmd.CombinedOutput()
 	require.Contains(t, string(said), "allways")
 }
-
-// What the README says puts everything where the unit looks for it.
-func TestSystemdREADME(t *testing.T) {
-	repository, root := t.TempDir(), t.TempDir()
-	deploy, err := filepath.Abs(".")
-	require.NoError(t, err)
-	require.NoError(t, os.Symlink(deploy, filepath.Join(repository, "deploy")))
-	require.NoError(t, os.MkdirAll(filepath.Join(repository, "bin/plugins"), 0o755))
-	for _, name := range []string{"bin/lockkeeper", "bin/plugins/alerting-rules"} {
-		require.NoError(t, os.WriteFile(filepath.Join(repository, name), nil, 0o755))
-	}
-	var script strings.Builder
-	for line := range strings.Lines(blocks(t, "systemd/README.md", "")[0]) {
-		if strings.HasPrefix(line, "install ") || strings.HasPrefix(line, "ln ") {
-			script.WriteString(regexp.MustCompile(` /(usr|etc)/`).ReplaceAllString(line, " "+root+"/$1/"))
-		}
-	}
-	require.NoError(t, os.MkdirAll(filepath.Join(root, "usr/bin"), 0o755))
-	cmd := exec.Command("sh", "-ceu", script.String())
-	cmd.Dir = repository
-	text, err := cmd.CombinedOutput()
-	require.NoError(t, err, string(text))
-	start := regexp.MustCompile(`(?m)^ExecStart=(\S+) run --config (\S+)$`).FindStringSubmatch(readFile(t, root+"/etc/systemd/system/lockkeeper.service"))
-	for _, path := range append(start[1:], "/usr/bin/lockkeeper", "/usr/lib/lockkeeper/plugins/alerting-rules", "/usr/share/lockkeeper/rules/flags.yaml", "/etc/sysctl.d/60-lockkeeper.conf") {
-		require.FileExists(t, root+path)
-	}
-	said, err := output(t, lockkeeper(t), "validate", "--config", root+"/etc/lockkeeper/lockkeeper.yaml")
-	require.NoError(t, err, said)
-}
