@@ -51,7 +51,7 @@ What ` + "`--help`" + ` of each command says. This page is made from the command
 		}
 		fmt.Fprintf(&page, "```sh\n%s\n```\n", unindent(cmd.Example))
 		if flags := cmd.LocalFlags().FlagUsagesWrapped(140); flags != "" && !cmd.HasSubCommands() {
-			fmt.Fprintf(&page, "\n`%s`\n\n```\n%s```\n", cmd.UseLine(), flags)
+			fmt.Fprintf(&page, "\n`%s`\n\n```text\n%s```\n", cmd.UseLine(), flags)
 		}
 		for _, sub := range cmd.Commands() {
 			add(sub)

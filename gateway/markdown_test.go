@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,100 +9,115 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 )
 
 // block is code in a Markdown file.
 type block struct {
-	file, language, text string
-	line                 int
+	file     string // from the root of the repository
+	language string // none: code within a line
+	text     string
+	line     int
 }
 
-// blocks are all code blocks in the Markdown of this project.
-func blocks(t *testing.T) (all []block) {
+// markdown are all pages of this project, by their paths from its root. What `lockkeeper plugin new` writes is held by the tests of that.
+func markdown(t *testing.T) map[string]string {
+	t.Helper()
+	pages := map[string]string{}
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && slices.Contains([]string{".git", ".cache", "node_modules", "bin", "scaffold", "lockkeeper-data"}, d.Name()):
+		case d.IsDir() && slices.Contains([]string{".git", ".cache", "node_modules", "bin", "dist", "scaffold", "lockkeeper-data"}, d.Name()):
 			return filepath.SkipDir
-		case filepath.Ext(path) != ".md":
-			return nil
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
+		case filepath.Ext(path) == ".md":
+			text, err := os.ReadFile(path)
+			pages[strings.TrimPrefix(filepath.ToSlash(path), "../")] = string(text)
 			return err
 		}
-		var open *block
-		for i, line := range strings.Split(string(text), "\n") {
-			fence := strings.TrimSpace(line)
-			switch {
-			case open == nil && strings.HasPrefix(fence, "```"):
-				open = &block{file: path, language: strings.TrimPrefix(fence, "```"), line: i + 2}
-			case open != nil && fence == "```":
-				all = append(all, *open)
-				open = nil
-			case open != nil:
-				open.text += line + "\n"
-			}
-		}
-		require.Nil(t, open, "%s: a block of code does not end", path)
 		return nil
 	})
 	require.NoError(t, err)
-	return all
+	return pages
 }
 
-// Each command of ours in the Markdown is one, with flags that it has.
-func TestMarkdownCommands(t *testing.T) {
-	n := 0
-	for _, b := range blocks(t) {
-		for i, line := range strings.Split(strings.ReplaceAll(b.text, "\\\n", " "), "\n") {
-			args, ok := ownCommand(line)
-			if !ok {
-				continue
-			}
-			n++
-			if err := parseCommand(args); err != nil {
-				t.Errorf("%s:%d: %q: %v", b.file, b.line+i, line, err)
+var codeSpan = regexp.MustCompile("`([^`]+)`")
+
+// blocks are all code in the Markdown of this project: blocks, and what is within lines.
+func blocks(t *testing.T) (blocks, spans []block) {
+	t.Helper()
+	for file, text := range markdown(t) {
+		var open *block
+		for i, line := range strings.Split(text, "\n") {
+			fence := strings.TrimSpace(line)
+			require.False(t, strings.HasPrefix(fence, "~~~"), "%s:%d: blocks begin with ```", file, i+1)
+			switch {
+			case open == nil && strings.HasPrefix(fence, "```"):
+				open = &block{file: file, language: strings.TrimPrefix(fence, "```"), line: i + 2}
+			case open != nil && fence == "```":
+				blocks = append(blocks, *open)
+				open = nil
+			case open != nil:
+				open.text += line + "\n"
+			default:
+				for _, span := range codeSpan.FindAllStringSubmatch(line, -1) {
+					spans = append(spans, block{file: file, text: span[1], line: i + 1})
+				}
 			}
 		}
+		require.Nil(t, open, "%s: a block of code does not end", file)
 	}
-	require.Greater(t, n, 50)
-	t.Logf("%d commands", n)
+	return blocks, spans
 }
 
-// ownCommand are the arguments of a line that calls lockkeeper.
-func ownCommand(line string) (args []string, ok bool) {
-	line, _, _ = strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "$ "), " #")
-	for _, end := range []string{" | ", " > ", " 2>", " &", ";", " >> "} {
-		line, _, _ = strings.Cut(line, end)
+// Somebody answers for each block of code: a test that runs or reads it, or, for configurations, commands and queries, the tests of these.
+func TestMarkdownBlocks(t *testing.T) {
+	all, _ := blocks(t)
+	used := map[held]bool{}
+	for _, b := range all {
+		h, isHeld := b.held()
+		used[h] = true
+		switch b.language {
+		case "sh", "promql": // TestMarkdownCommands, TestMarkdownQueries
+		case "text":
+			if line := b.shownCommand(); line != "" && !isHeld {
+				t.Errorf("%s:%d: a command, which nobody checks in a block of text: %s", b.file, b.line, line)
+			}
+		case "yaml": // TestMarkdownConfigurations, if it is one
+			if !isHeld && !b.configures(t) {
+				t.Errorf("%s:%d is no configuration of the gateway: which test reads it?", b.file, b.line)
+			}
+		case "json", "go":
+			if !isHeld {
+				t.Errorf("%s:%d: which test reads it?", b.file, b.line)
+			}
+		default:
+			t.Errorf("%s:%d: %q is none of sh, yaml, json, go, promql; text is what nobody can run", b.file, b.line, b.language)
+		}
 	}
-	fields := strings.Fields(line)
-	if len(fields) < 2 || fields[0] != "lockkeeper" && fields[0] != "bin/lockkeeper" || strings.ContainsAny(line, "│─└") {
-		return nil, false // or a picture
+	for _, h := range heldBlocks() {
+		if !used[h] {
+			t.Errorf("%s has no block that begins with %q", h.file, h.begins)
+		}
+		requireTest(t, h.test)
 	}
-	return fields[1:], true
+	t.Logf("%d blocks", len(all))
 }
 
-func parseCommand(args []string) error {
-	cmd, rest, err := newRootCommand().Find(args)
-	if err != nil {
-		return err
+// shownCommand is a line of a block that runs a known program.
+func (b block) shownCommand() string {
+	for line := range strings.Lines(b.text) {
+		line = strings.TrimSpace(line)
+		word, rest, _ := strings.Cut(strings.TrimPrefix(line, "$ "), " ")
+		if _, known := programs()[word]; known && rest != "" && !strings.ContainsAny(line, "│─└") { // a picture
+			return line
+		}
 	}
-	if !cmd.HasParent() {
-		return fmt.Errorf("there is no such command")
-	}
-	cmd.FParseErrWhitelist.UnknownFlags = false
-	if err := cmd.ParseFlags(rest); !errors.Is(err, pflag.ErrHelp) {
-		return err
-	}
-	return nil
+	return ""
 }
 
-// Each YAML in the Markdown is well-formed, and what is a configuration of the gateway is valid.
+// Each configuration of the gateway is valid.
 func TestMarkdownConfigurations(t *testing.T) {
 	// Files that examples name, so that the rest of the example can be checked.
 	directory, secret := t.TempDir(), filepath.Join(t.TempDir(), "secret")
@@ -117,21 +130,11 @@ func TestMarkdownConfigurations(t *testing.T) {
 	for _, name := range []string{"listeners.yaml", "routes.yaml"} {
 		rewrite(t, filepath.Join(directory, name), "resources: []\n")
 	}
-	all := blocks(t)
+	all, _ := blocks(t)
 	t.Chdir(directory)
 	n := 0
 	for _, b := range all {
-		if b.language != "yaml" {
-			continue
-		}
-		var document yaml.Node
-		if err := yaml.Unmarshal([]byte(b.text), &document); err != nil {
-			t.Errorf("%s:%d: %v", b.file, b.line, err)
-			continue
-		}
-		if !configures(&document) {
-			_, known := otherYAML()[b.file]
-			require.True(t, known, "%s:%d is no configuration of the gateway: which test reads it?", b.file, b.line)
+		if b.language != "yaml" || !b.configures(t) {
 			continue
 		}
 		n++
@@ -145,7 +148,14 @@ func TestMarkdownConfigurations(t *testing.T) {
 
 var runSecrets = regexp.MustCompile(`\$\{file:/run/secrets/[a-z-]+\}`)
 
-// configures tells whether a document is a part of the gateway's configuration, by its keys.
+// configures tells whether a block is a part of the gateway's configuration, by its keys.
+func (b block) configures(t *testing.T) bool {
+	t.Helper()
+	var document yaml.Node
+	require.NoError(t, yaml.Unmarshal([]byte(b.text), &document), "%s:%d", b.file, b.line)
+	return configures(&document)
+}
+
 func configures(document *yaml.Node) bool {
 	if len(document.Content) == 0 || document.Content[0].Kind != yaml.MappingNode {
 		return false
@@ -156,19 +166,4 @@ func configures(document *yaml.Node) bool {
 		}
 	}
 	return true
-}
-
-// otherYAML are the pages with YAML that is something else, and what holds it right.
-func otherYAML() map[string]string {
-	return map[string]string{
-		"../deploy/helm/README.md":             "deploy's test of the chart's values",
-		"../deploy/rules/README.md":            "a line of Prometheus's own file",
-		"../examples/plugins/python/README.md": "the plugin's own test",
-		"../gateway/alerting/README.md":        "gateway/alerting's and amtool's tests",
-		"../gateway/envoy/README.md":           "TestGray…, with certificates",
-		"../gateway/failover/SCENARIOS.md":     "gateway/failover's test of scenarios",
-		"../plugins/alerting/rules/README.md":  "the plugin's own test",
-		"../probes/README.md":                  "probes' test of machines",
-		"../xds/README.md":                     "xds' tests",
-	}
 }
