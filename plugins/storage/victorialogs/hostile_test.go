@@ -114,6 +114,46 @@ func TestTenThousandNamesOfFields(t *testing.T) {
 	p.eventually(`{service.name="cart"} | uniq by (n)`, 200)
 }
 
+// Each day has its names: those of yesterday's records, which come late, take none of today's, and are as bounded.
+func TestNamesOfFieldsByDay(t *testing.T) {
+	directory := t.TempDir()
+	p := start(t, directory)
+	yesterday := time.Now().Add(-24 * time.Hour)
+	for i := range 10 {
+		attributes := map[string]any{}
+		for j := range 100 {
+			attributes[fmt.Sprintf("late-%d-%d", i, j)] = "x"
+		}
+		p.mustExport(record("late", yesterday, nil, attributes))
+	}
+	p.mustExport(record("today", time.Now(), nil, map[string]any{"fresh": "x"}))
+	p.eventually(`fresh:="x"`, 1)
+	p.eventually(`late other_attributes:*`, 2)
+	p.Kill()
+	p = start(t, directory)
+	p.mustExport(record("late again", yesterday, nil, map[string]any{"later": "x"}))
+	p.eventually(`other_attributes:"later"`, 1)
+}
+
+func TestOldestDayIsForgotten(t *testing.T) {
+	var begun []string
+	days := newByDay(func(day string) *bounds {
+		begun = append(begun, day)
+		return &bounds{}
+	})
+	for day := range int64(maxDays) {
+		days.at(20_000 + day)
+	}
+	newest, oldest := days.at(20_000+maxDays-1), days.at(20_000)
+	days.at(20_000 + maxDays)
+	if days.at(20_000+maxDays-1) != newest || days.at(20_000) == oldest || len(days.all) != maxDays {
+		t.Errorf("%d days", len(days.all))
+	}
+	if last := begun[len(begun)-1]; len(begun) != maxDays+2 || last != "2024-10-04" {
+		t.Errorf("%d begun, the last %s", len(begun), last)
+	}
+}
+
 // One record of more attributes than VictoriaLogs takes is stored whole.
 func TestRecordOfTenThousandAttributes(t *testing.T) {
 	p := start(t, t.TempDir())

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/VictoriaLogs/app/vlstorage"
@@ -26,7 +25,7 @@ const aheadOfClock = 24 * time.Hour
 // ingest makes rows of ExportLogsServiceRequests.
 type ingest struct {
 	retention time.Duration
-	today     atomic.Pointer[bounds]
+	bounds    *byDay
 	rows      sync.Pool // of *row
 	days      *days
 	counters
@@ -42,7 +41,7 @@ func newIngest(s victoria.Settings) *ingest {
 	changed := func(what string) *metrics.Counter {
 		return metrics.GetOrCreateCounter(fmt.Sprintf("lockkeeper_logs_changed_total{what=%q}", what))
 	}
-	i := &ingest{retention: retention.Duration(), days: &days{written: map[string]bool{}}, counters: counters{
+	i := &ingest{retention: retention.Duration(), bounds: newByDay(newBounds), days: &days{written: map[string]bool{}}, counters: counters{
 		records:    metrics.GetOrCreateCounter("lockkeeper_logs_records_total"),
 		tooOld:     metrics.GetOrCreateCounter(`lockkeeper_logs_dropped_total{reason="too_old"}`),
 		misdated:   changed("time"),
@@ -71,8 +70,8 @@ func (i *ingest) insert(kind victoria.Kind, body []byte) error {
 		r = newRow()
 	}
 	defer i.rows.Put(r)
+	r.bounds = nil // they may be forgotten meanwhile
 	now := time.Now()
-	r.bounds = i.boundsAt(now)
 	batch := logstorage.GetLogRows(nil, nil, nil, nil, "")
 	defer logstorage.PutLogRows(batch)
 	for _, resource := range request.Logs().ResourceLogs().All() {
@@ -81,6 +80,9 @@ func (i *ingest) insert(kind victoria.Kind, body []byte) error {
 				at, ok := i.time(record, now)
 				if !ok {
 					continue
+				}
+				if day := unixDay(at); r.bounds == nil || r.day != day {
+					r.bounds, r.day = i.bounds.at(day), day
 				}
 				streamed := r.write(resource.Resource().Attributes(), scope.Scope(), record)
 				i.days.add(at)
@@ -128,17 +130,9 @@ func (i *ingest) time(record plog.LogRecord, now time.Time) (at time.Time, ok bo
 	return at, true
 }
 
-// boundsAt are those of the day.
-func (i *ingest) boundsAt(now time.Time) *bounds {
-	day := dayOf(now)
-	for {
-		b := i.today.Load()
-		if b != nil && b.day == day {
-			return b
-		}
-		i.today.CompareAndSwap(b, newBounds(day))
-	}
-}
+const secondsOfDay = 86400
+
+func unixDay(at time.Time) int64 { return at.Unix() / secondsOfDay }
 
 // dayOf names the day, of which VictoriaLogs keeps the records by itself.
 func dayOf(at time.Time) string { return at.UTC().Format(time.DateOnly) }
@@ -151,7 +145,7 @@ type days struct {
 }
 
 func (d *days) add(at time.Time) {
-	day := at.Unix() / 86400
+	day := unixDay(at)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if day != d.last || len(d.written) == 0 {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -35,6 +36,7 @@ const (
 	maxNames       = 800
 	maxStreams     = 10_000
 	maxStreamValue = 256 // bytes
+	maxDays        = 16  // that are remembered
 )
 
 // askNames bounds how long VictoriaLogs is asked for names.
@@ -45,15 +47,12 @@ func streamFields() []string {
 	return []string{"gateway", "idc", "service.namespace", "service.name", "service.version", "log_name"}
 }
 
-// bounds are the names and streams of a day.
-type bounds struct {
-	day            string
-	names, streams known
-}
+// bounds are the names and streams of the records of a day.
+type bounds struct{ names, streams known }
 
 // newBounds knows the names that the day's records have, for which VictoriaLogs is asked.
 func newBounds(day string) *bounds {
-	b := &bounds{day: day, names: known{limit: maxNames}, streams: known{limit: maxStreams}}
+	b := &bounds{names: known{limit: maxNames}, streams: known{limit: maxStreams}}
 	ctx, cancel := context.WithTimeout(context.Background(), askNames)
 	defer cancel()
 	query, err := logstorage.ParseQuery("_time:" + day + "Z")
@@ -68,6 +67,32 @@ func newBounds(day string) *bounds {
 	for _, name := range names {
 		b.names.admit(name.Value)
 	}
+	return b
+}
+
+// byDay are the bounds of the last days, and of older ones of which records come: each has its own, as VictoriaLogs keeps it by itself.
+type byDay struct {
+	begin func(day string) *bounds
+	mu    sync.Mutex
+	all   map[int64]*bounds // by Unix day
+}
+
+func newByDay(begin func(day string) *bounds) *byDay {
+	return &byDay{begin: begin, all: map[int64]*bounds{}}
+}
+
+// at are the bounds of the day. Of more days than are remembered the oldest is asked for again when one of its records comes.
+func (d *byDay) at(day int64) *bounds {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if b := d.all[day]; b != nil {
+		return b
+	}
+	if len(d.all) >= maxDays {
+		delete(d.all, slices.Min(slices.Collect(maps.Keys(d.all))))
+	}
+	b := d.begin(dayOf(time.Unix(day*secondsOfDay, 0)))
+	d.all[day] = b
 	return b
 }
 
@@ -96,6 +121,7 @@ func (k *known) admit(text string) bool {
 // row is one record as VictoriaLogs stores it. It is used again for its memory.
 type row struct {
 	bounds *bounds
+	day    int64 // of bounds
 	fields []logstorage.Field
 	others map[string]string // attributes that have no field of their own
 	cut    bool              // something was too long or too much
