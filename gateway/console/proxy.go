@@ -15,6 +15,11 @@ import (
 	"time"
 )
 
+// proxiedPolicy lets the storages' own pages run their scripts and no other, and ask nobody but this gateway: they show what the mesh tells, and are of the
+// same origin as the page by which people change things.
+const proxiedPolicy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; " +
+	"object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+
 // proxy passes reads on to the storages, and nothing else.
 type proxy struct {
 	storage   storage // nil: no extension runs plugins
@@ -124,6 +129,7 @@ func (p *proxy) pass(w http.ResponseWriter, r *http.Request, to upstream, path s
 					response.Header.Del(name) // whether other sites may read is ours to say
 				}
 			}
+			response.Header.Set("Content-Security-Policy", proxiedPolicy)
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {

@@ -21,6 +21,7 @@ func TestLogReadsReachTheLogStorage(t *testing.T) {
 		require.Equal(t, 200, response.StatusCode, text)
 		require.Equal(t, []string{want}, u.take())
 		require.Empty(t, response.Header.Get("Access-Control-Allow-Origin"))
+		require.Equal(t, proxiedPolicy, response.Header.Get("Content-Security-Policy"))
 	}
 	f("GET", "/logs/select/logsql/query?query=request_id%3A%3D%22x%22", "", "GET /select/logsql/query?query=request_id%3A%3D%22x%22 ")
 	f("POST", "/logs/select/logsql/query", "query=error", "POST /select/logsql/query query=error")

@@ -52,6 +52,7 @@ func TestReadsReachTheStorage(t *testing.T) {
 		require.Equal(t, 200, response.StatusCode, text)
 		require.Equal(t, []string{want}, u.take())
 		require.Empty(t, response.Header.Get("Access-Control-Allow-Origin"))
+		require.Equal(t, proxiedPolicy, response.Header.Get("Content-Security-Policy"))
 	}
 	f("GET", "/prometheus/api/v1/query?query=up%7Ba%3D%22b%22%7D&time=1", "", "GET /base/api/v1/query?query=up%7Ba%3D%22b%22%7D&time=1 ")
 	f("POST", "/prometheus/api/v1/query", "query=up", "POST /base/api/v1/query query=up")
