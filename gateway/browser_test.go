@@ -54,6 +54,16 @@ func TestBrowser(t *testing.T) {
 	startRun(t, "--config", at.config(t, needsPlugins(t)), "--config", more).expect(t, "Lockkeeper is ready")
 	url := "http://" + at.console + "/"
 	t.Run("of a gateway", func(t *testing.T) { browse(t, "gateway.mjs", url, browserToken) })
+	t.Run("previews", func(t *testing.T) { browse(t, "preview.mjs", url, browserToken) })
 	t.Run("of a large mesh", func(t *testing.T) { browse(t, "scale.mjs", url) })
 	t.Run("in trouble", func(t *testing.T) { browse(t, "trouble.mjs", url) })
+}
+
+// Who has a client certificate needs no token.
+func TestBrowserWithACertificate(t *testing.T) {
+	file, at := certificate(t), freeAddresses(t)
+	more := writeFile(t, fmt.Sprintf(browserConfig, freeAddress(t), browserToken))
+	tls := writeFile(t, fmt.Sprintf(`extensions: {console: {tls: {cert_file: %q, key_file: %q, client_ca_file: %q}, certificates: [{name: chief, role: operator}]}}`, file, file, file))
+	startRun(t, "--config", at.config(t, needsPlugins(t)), "--config", more, "--config", tls).expect(t, "Lockkeeper is ready")
+	browse(t, "certificate.mjs", "https://"+at.console+"/", file)
 }

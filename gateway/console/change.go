@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -49,42 +50,76 @@ func (c *console) admit(w http.ResponseWriter, r *http.Request, role string) *be
 		c.refuse(w, http.StatusForbidden, "origin", "a page of another site may not change anything here")
 		return nil
 	}
-	if len(c.bearers) == 0 && len(c.cfg.Certificates) == 0 {
-		c.refuse(w, http.StatusForbidden, "no_tokens", "no change is allowed: no token is configured: set extensions::console::tokens")
-		return nil
+	who, no := c.identify(r)
+	if no == nil && rank(who.role) < rank(role) {
+		no = &denial{http.StatusForbidden, "role", fmt.Sprintf("this needs the role %s: %q has the role %s", role, who.name, who.role), ""}
 	}
-	who := c.identify(w, r)
-	if who != nil && rank(who.role) < rank(role) {
-		c.refuse(w, http.StatusForbidden, "role", fmt.Sprintf("this needs the role %s: %q has the role %s", role, who.name, who.role))
+	if no != nil {
+		c.deny(w, no)
 		return nil
 	}
 	return who
 }
 
-// identify says who sends a request: by the token, or where there is none, by the client certificate. It answers those that it does not know;
-// for them it returns nil.
-func (c *console) identify(w http.ResponseWriter, r *http.Request) *bearer {
+// denial is why somebody may not change anything.
+type denial struct {
+	code         int
+	reason, text string
+	authenticate string // how to, if that would help
+}
+
+// identify says who sends a request: by the token, or where there is none, by the client certificate.
+func (c *console) identify(r *http.Request) (who *bearer, no *denial) {
+	if len(c.bearers) == 0 && len(c.cfg.Certificates) == 0 {
+		return nil, &denial{http.StatusForbidden, "no_tokens", "no change is allowed: no token is configured: set extensions::console::tokens", ""}
+	}
 	kind, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if presented == "" || !strings.EqualFold(kind, "Bearer") {
 		who, certified := holder(c.cfg.Certificates, r)
-		if who != nil {
-			return who
+		switch {
+		case who != nil:
+			return who, nil
+		case certified && len(c.bearers) == 0:
+			return nil, &denial{http.StatusForbidden, "certificate_unknown", "no name of the client certificate is one of extensions::console::certificates", ""}
 		}
-		if certified && len(c.bearers) == 0 {
-			c.refuse(w, http.StatusForbidden, "certificate_unknown", "no name of the client certificate is one of extensions::console::certificates")
-			return nil
+		return nil, &denial{
+			http.StatusUnauthorized, "token_missing",
+			"this needs a token of extensions::console::tokens: send it as Authorization: Bearer TOKEN (lockkeeper: --token or LOCKKEEPER_TOKEN)", "Bearer",
 		}
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		c.refuse(w, http.StatusUnauthorized, "token_missing",
-			"this needs a token of extensions::console::tokens: send it as Authorization: Bearer TOKEN (lockkeeper: --token or LOCKKEEPER_TOKEN)")
-		return nil
 	}
-	who := c.bearers.find(presented)
-	if who == nil {
-		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		c.refuse(w, http.StatusUnauthorized, "token_unknown", "the token is none of extensions::console::tokens")
+	if who = c.bearers.find(presented); who == nil {
+		return nil, &denial{http.StatusUnauthorized, "token_unknown", "the token is none of extensions::console::tokens", `Bearer error="invalid_token"`}
 	}
-	return who
+	return who, nil
+}
+
+// serveWho answers GET /api/v1/whoami: by what name and role a request would change something, or why it could not. Only who shows a token that is none is refused.
+func (c *console) serveWho(w http.ResponseWriter, r *http.Request) {
+	var answer struct {
+		Name string `json:"name"`
+		Role string `json:"role"`
+		Why  string `json:"why,omitempty"`
+	}
+	switch who, no := c.identify(r); {
+	case no == nil:
+		answer.Name, answer.Role = who.name, who.role
+	case no.reason == "token_unknown":
+		c.deny(w, no)
+		return
+	default:
+		answer.Why = no.text
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(answer) // the client is gone if this fails
+}
+
+// deny answers and counts.
+func (c *console) deny(w http.ResponseWriter, no *denial) {
+	if no.authenticate != "" {
+		w.Header().Set("WWW-Authenticate", no.authenticate)
+	}
+	c.refuse(w, no.code, no.reason, no.text)
 }
 
 // refuse answers and counts.

@@ -115,6 +115,30 @@ func TestNobodyMayChangeAnythingWithoutTokens(t *testing.T) {
 	require.Equal(t, int64(1), refusals(t, telemetry)["no_tokens"])
 }
 
+// Who asks by what name it would change something is told, and why it could not.
+func TestWhoami(t *testing.T) {
+	ask := func(c *console, header ...string) *httptest.ResponseRecorder {
+		request := httptest.NewRequest(http.MethodGet, "http://localhost/api/v1/whoami", nil)
+		if len(header) > 0 {
+			request.Header.Set("Authorization", header[0])
+		}
+		recorder := httptest.NewRecorder()
+		c.guard(true).ServeHTTP(recorder, request)
+		return recorder
+	}
+	c, telemetry, log := changing(t, Token{Name: "oncall", Role: "operator", Token: operatorToken})
+	require.JSONEq(t, `{"name":"oncall","role":"operator"}`, ask(c, "Bearer "+operatorToken).Body.String())
+	nobody := ask(c)
+	require.Equal(t, http.StatusOK, nobody.Code)
+	require.Contains(t, nobody.Body.String(), `{"name":"","role":"","why":"this needs a token`)
+	require.Equal(t, int64(0), refusals(t, telemetry)["token_missing"], "who only asks is not refused")
+	require.Equal(t, http.StatusUnauthorized, ask(c, "Bearer "+adminToken).Code)
+	require.Equal(t, int64(1), refusals(t, telemetry)["token_unknown"])
+	require.Empty(t, log.All())
+	c, _, _ = changing(t)
+	require.Contains(t, ask(c).Body.String(), "no change is allowed: no token is configured")
+}
+
 func TestEachChangeIsInTheLog(t *testing.T) {
 	c, _, log := changing(t, Token{Name: "chief", Role: "admin", Token: adminToken})
 	send(c, true, "/api/x/plan", "Authorization: Bearer "+adminToken)

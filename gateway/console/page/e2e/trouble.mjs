@@ -30,7 +30,7 @@ await withBrowser(async (browser) => {
   await step("the gateway's clock counts, an hour away from this one's", () => otherClock(one));
   await step("what is missing is said, the rest is shown", () => missing(one));
   await step("a slow gateway is asked once at a time", () => slow(one));
-  await step("a page that nobody sees does not ask", () => hidden(one));
+  await step("a page that nobody sees does not ask, and says how old it is when it is seen again", () => hidden(one));
   await step("nothing went wrong", async () => clean(one));
   await step("a gateway that is gone is said to be, and heard again", () => gone(browser));
 });
@@ -125,8 +125,13 @@ async function hidden({ page }) {
   await page.waitForTimeout(4000);
   expect(fixture.asked["/api/v1/overview"] === before, `it asked ${fixture.asked["/api/v1/overview"] - before} times`);
   const again = page.waitForResponse((response) => response.url().endsWith("/api/v1/overview"));
+  delay = 3000;
   await see(false);
+  await page.locator("#verdict").getByText("This is how it stood").waitFor({ timeout: 2500 }); // before the answer
+  expect(/At \d\d:\d\d:\d\d: /.test(await page.locator("#verdict .headline").innerText()), "the headline does not say when it was true");
+  delay = 0;
   await again;
+  await page.locator("#verdict").getByText("This is how it stood").waitFor({ state: "detached" });
 }
 
 async function gone(browser) {

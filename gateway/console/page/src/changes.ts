@@ -2,7 +2,8 @@
 
 import type { Hold, Plan } from "./document";
 import { failed, reason, refresh } from "./poll";
-import { keepToken, readToken, serverNow, state, update, type Change } from "./state";
+import { serverNow, state, update, type Change } from "./state";
+import { authorization, forget } from "./who";
 
 export interface Wish {
   for: string; // 30m
@@ -11,6 +12,7 @@ export interface Wish {
   percent: number; // of a shift
   from: number; // of a shift: the percent that the IDC had when the dialog was opened
   steps: boolean; // of a shift: halfway first
+  abortIf: string; // of a shift: conditions as the command line has them
   long: boolean;
 }
 
@@ -55,7 +57,8 @@ export async function send(change: Change, wish: Wish, dry: boolean): Promise<Ch
 
 function shift(idc: string, wish: Wish): object {
   const to = { [idc]: wish.percent };
-  return { to, for: wish.for, hard: wish.hard, why: wish.why.trim(), replace: true, ...(wish.steps ? { steps: [{ percent: half(wish), for: "1m" }] } : {}) };
+  const abort_if = conditions(wish.abortIf);
+  return { to, for: wish.for, hard: wish.hard, why: wish.why.trim(), replace: true, ...(abort_if ? { abort_if } : {}), ...(wish.steps ? { steps: [{ percent: half(wish), for: "1m" }] } : {}) };
 }
 
 const half = (wish: Wish): number => Math.round(50 * (wish.from + wish.percent)) / 100;
@@ -63,7 +66,23 @@ const half = (wish: Wish): number => Math.round(50 * (wish.from + wish.percent))
 function silence(labels: Record<string, string>, wish: Wish): object {
   const matchers = Object.entries(labels).map(([name, value]) => ({ name, value, isRegex: false, isEqual: true }));
   const now = serverNow(state.now); // the gateway's clock is the one that counts
-  return { matchers, startsAt: new Date(now).toISOString(), endsAt: new Date(now + seconds(wish.for) * 1000).toISOString(), createdBy: "console", comment: wish.why.trim() || "from the console" };
+  return { matchers, startsAt: new Date(now).toISOString(), endsAt: new Date(now + seconds(wish.for) * 1000).toISOString(), comment: wish.why.trim() || "from the console" };
+}
+
+// conditions reads error_ratio=5%, p99=800ms, UF=1%, min_requests=100. What it does not know it refuses; whether values are possible the gateway says.
+export function conditions(text: string): object | undefined {
+  const flags: Record<string, number> = {}, rest: Record<string, number> = {};
+  const parts = text.split(/[\s,]+/).filter(Boolean);
+  for (const part of parts) {
+    const [, name, value, unit] = /^(\w+)=(\d+(?:\.\d+)?)(%|ms|s)?$/.exec(part) ?? [];
+    const ratio = Number(value) / (unit === "%" ? 100 : 1), percent = !unit || unit === "%";
+    if (name === "error_ratio" && percent) rest["error_ratio"] = ratio;
+    else if (name === "p99" && unit && unit !== "%") rest["p99_ms"] = Number(value) * (unit === "s" ? 1000 : 1);
+    else if (name === "min_requests" && !unit) rest["min_requests"] = Number(value);
+    else if (name && /^[A-Z]+$/.test(name) && percent) flags[name] = ratio;
+    else throw new Refused(`Abort if: “${part}” must be one of error_ratio=5%, p99=800ms, UF=1% (or another response flag), min_requests=100`, false);
+  }
+  return parts.length ? { ...rest, flags } : undefined;
 }
 
 // seconds reads 90s, 30m, 1h30m; NaN when it is something else.
@@ -76,18 +95,17 @@ export function seconds(text: string): number {
 async function ask(method: string, path: string, dry: boolean, query: Record<string, string>, body?: object): Promise<Changed> {
   const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ""));
   if (dry) parameters.set("dry_run", "true");
-  const token = readToken();
   let answer: Response;
   try {
     answer = await fetch(parameters.size ? `${path}?${parameters}` : path, {
       method, signal: AbortSignal.timeout(20_000), body: body ? JSON.stringify(body) : undefined,
-      headers: { ...(token ? { Authorization: `Bearer ${token}` } : {}), ...(body ? { "Content-Type": "application/json" } : {}) },
+      headers: { ...authorization(), ...(body ? { "Content-Type": "application/json" } : {}) },
     });
   } catch (error) {
     throw new Refused(`${failed(error)}. Whether it was done is not known: look at the timeline`, false);
   }
   if (answer.status === 401) {
-    keepToken("");
+    forget();
     throw new Refused(await reason(answer), true);
   }
   if (!answer.ok) throw new Refused(await reason(answer), false);

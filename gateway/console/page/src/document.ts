@@ -160,6 +160,7 @@ export interface Plan {
   at?: string;
   expires?: string;
   scope?: string;
+  abort_if?: { error_ratio?: number; flags?: Record<string, number> | null; p99_ms?: number; min_requests?: number } | null;
   steps?: { weights?: Record<string, number>; for?: string }[];
   base?: Record<string, number>;
   state?: string;

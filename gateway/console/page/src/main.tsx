@@ -6,6 +6,7 @@ import { poll } from "./poll";
 import { close } from "./select";
 import { state, update } from "./state";
 import { App } from "./view/App";
+import { identify } from "./who";
 
 document.addEventListener("keydown", (event) => {
   const s = state.now;
@@ -30,3 +31,4 @@ document.addEventListener("keydown", (event) => {
 const root = document.getElementById("page");
 if (root) render(<App />, root);
 poll();
+void identify(""); // a client certificate may be enough to change things

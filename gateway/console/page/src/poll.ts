@@ -1,20 +1,23 @@
 // Asks for the overview: one request at a time, none while the page is hidden, rarer after each failure.
 
 import type { Overview } from "./document";
-import { serverNow, state, update } from "./state";
+import { serverNow, state, update, type State } from "./state";
 
 const usual = 2000; // ms, unless the gateway says otherwise
 const longest = 30_000; // between requests while the gateway fails
 const patience = 10_000; // for one answer
 
 let failures = 0;
+let aging = 0; // the timer after which what is shown is old
 let timer = 0;
 let asking = false;
 let tag = ""; // of the overview that is shown
 
 export function poll(): void {
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) soon(0);
+    if (document.hidden) return;
+    if (Date.now() - state.now.heard > tooOld()) age();
+    soon(0);
   });
   soon(0);
 }
@@ -51,22 +54,37 @@ async function ask(): Promise<void> {
   soon(wait());
 }
 
+const every = (): number => Math.min(60, Math.max(1, state.now.overview?.refresh_seconds ?? usual / 1000)) * 1000;
+
+// tooOld is the age at which what is shown is not how it stands: the next answer should have come, even a slow one.
+const tooOld = (): number => 2 * every() + 1000;
+
+function age(): void {
+  update((s) => ({ old: s.overview !== undefined }));
+}
+
 function wait(): number {
-  const every = Math.min(60, Math.max(1, state.now.overview?.refresh_seconds ?? usual / 1000)) * 1000;
-  return failures === 0 ? every : Math.min(longest, every * 2 ** Math.min(failures - 1, 5));
+  return failures === 0 ? every() : Math.min(longest, every() * 2 ** Math.min(failures - 1, 5));
 }
 
 function take(overview: Overview): void {
   const at = Date.parse(overview.at);
   update(() => ({
     overview: { ...overview, sections: overview.sections ?? {} },
-    received: performance.now(), serverTime: Number.isFinite(at) ? at : Date.now(), problem: "",
+    ...fresh(), serverTime: Number.isFinite(at) ? at : Date.now(),
   }));
 }
 
 // heard is called when nothing has changed: its clock went on as ours did.
 function heard(): void {
-  update((s) => ({ serverTime: serverNow(s), received: performance.now(), problem: "" }));
+  update((s) => ({ serverTime: serverNow(s), ...fresh() }));
+}
+
+// fresh begins the time after which what was heard now is old.
+function fresh(): Partial<State> {
+  clearTimeout(aging);
+  aging = window.setTimeout(age, tooOld());
+  return { received: performance.now(), heard: Date.now(), old: false, problem: "" };
 }
 
 // reason is what an answer that is an error says.

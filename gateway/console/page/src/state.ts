@@ -23,9 +23,17 @@ export interface Selected {
   problem?: string;
 }
 
+// Who is by what name and role the gateway takes a change; without a name it takes none, and why says why.
+export interface Who {
+  name: string;
+  role: string;
+  why?: string;
+}
+
 export interface State {
   overview?: Overview;
-  received: number; // when the gateway was heard last, by performance.now()
+  received: number; // when the gateway was heard last, by performance.now(), which may stand still while the machine sleeps
+  heard: number; // the same by Date.now(), which people may set
   serverTime: number; // what its clock said then, in ms since the epoch
   problem: string; // why the last request failed; empty: it did not
   filter: string;
@@ -35,19 +43,15 @@ export interface State {
   selected?: Selected;
   change?: Change;
   help: boolean;
-  token: boolean; // there is one in this session
+  who?: Who; // absent: not known yet
+  old: boolean; // the gateway was not heard for longer than usual
   said: string; // what came of the last change, for everybody incl. screen readers
 }
 
-const tokenKey = "lockkeeper-token";
-
-// The token lives as long as the tab. A browser that forbids storage asks for it again after each reload.
-let held = "";
-
 export const state: { now: State } = {
   now: {
-    received: 0, serverTime: 0, problem: "", filter: "", view: "graph", sort: { key: "trouble", down: true },
-    showAll: {}, help: false, token: readToken() !== "", said: "",
+    received: 0, heard: 0, serverTime: 0, problem: "", filter: "", view: "graph", sort: { key: "trouble", down: true },
+    showAll: {}, help: false, old: false, said: "",
   },
 };
 
@@ -67,21 +71,4 @@ export function subscribe(listener: () => void): () => void {
 // serverNow is the gateway's clock, whatever this machine's says.
 export function serverNow(s: State): number {
   return s.serverTime + (performance.now() - s.received);
-}
-
-export function readToken(): string {
-  try {
-    return sessionStorage.getItem(tokenKey) ?? held;
-  } catch {
-    return held;
-  }
-}
-
-export function keepToken(token: string): void {
-  held = token;
-  try {
-    if (token) sessionStorage.setItem(tokenKey, token);
-    else sessionStorage.removeItem(tokenKey);
-  } catch { /* held does */ }
-  update(() => ({ token: token !== "" }));
 }

@@ -3,8 +3,9 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Refused, done, seconds, send, type Changed, type Wish } from "../changes";
-import { keepToken, serverNow, state, update, type Change, type State } from "../state";
+import { serverNow, state, update, type Change, type State } from "../state";
 import { clock, plain, span } from "../text";
+import { allowed, identify } from "../who";
 import { Preview } from "./Preview";
 import { Sign } from "./parts";
 
@@ -21,7 +22,7 @@ export function Dialog(props: { label: string; onClose: () => void; children: JS
 
 export function ChangeDialog(props: { change: Change; s: State }): JSX.Element {
   const { change, s } = props;
-  const [wish, setWish] = useState<Wish>({ for: "30m", why: "", hard: false, percent: 0, from: served(change, s), steps: false, long: false });
+  const [wish, setWish] = useState<Wish>({ for: "30m", why: "", hard: false, percent: 0, from: served(change, s), steps: false, abortIf: "", long: false });
   const [looked, setLooked] = useState<{ at: Wish; answer: Changed }>();
   const tried = looked?.at === wish ? looked.answer : undefined; // what was asked for meanwhile has not been looked at
   const [refused, setRefused] = useState("");
@@ -44,8 +45,9 @@ export function ChangeDialog(props: { change: Change; s: State }): JSX.Element {
     }
     setBusy(false);
   };
+  useEffect(() => setRefused(""), [s.who?.name]);
   const title = titleOf(change);
-  if (change.kind === "token" || !s.token) return <TokenDialog then={change.kind === "token" ? "" : title} refused={refused} />;
+  if (change.kind === "token" || !s.who?.name) return <TokenDialog then={change.kind === "token" ? "" : title} s={s} refused={refused} />;
   return (
     <Dialog label={title} onClose={close}>
       <form onSubmit={(e) => { void submit(e); }}>
@@ -84,23 +86,33 @@ function ShiftFields(props: { wish: Wish; set: (part: Partial<Wish>) => void; id
     <>
       <label>Share of {plain(props.idc, 60)}, in percent <input type="number" min={0} max={100} step="any" value={props.wish.percent} required onInput={(e) => props.set({ percent: e.currentTarget.valueAsNumber || 0 })} /></label>
       <label class="check"><input type="checkbox" checked={props.wish.steps} onChange={(e) => props.set({ steps: e.currentTarget.checked })} /> Halfway first, for a minute</label>
+      <label>Abort if <input type="text" value={props.wish.abortIf} maxLength={300} placeholder="error_ratio=5%, p99=800ms, UF=1%" autocomplete="off" spellcheck={false} aria-describedby="abort-if"
+        onInput={(e) => props.set({ abortIf: e.currentTarget.value })} /></label>
+      <p id="abort-if" class="faint">Of what enters an IDC that gains: more failures, a slower p99, more of a response flag. Without one only an ill IDC ends it early.</p>
     </>
   );
 }
 
-function TokenDialog(props: { then: string; refused: string }): JSX.Element {
+function TokenDialog(props: { then: string; s: State; refused: string }): JSX.Element {
+  const { who } = props.s;
   const [text, setText] = useState("");
-  const keep = (event: Event): void => {
-    event.preventDefault();
-    keepToken(text.trim());
-    if (!props.then) close();
+  const [refused, setRefused] = useState(props.refused);
+  const use = async (token: string): Promise<void> => {
+    setRefused("");
+    const problem = await identify(token);
+    setRefused(problem);
+    if (!problem && !props.then) close();
   };
+  useEffect(() => {
+    if (props.then && !allowed() && !props.refused) void identify(""); // a certificate may do
+  }, []);
   return (
     <Dialog label="Token" onClose={close}>
-      <form onSubmit={keep} autocomplete="off">
+      <form onSubmit={(e) => { e.preventDefault(); void use(text.trim()); }} autocomplete="off">
         <h2>Token</h2>
-        <p>{props.then ? `“${props.then}” needs a token. ` : ""}It is one of extensions::console::tokens, says who you are, and is kept until this tab is closed.</p>
-        {props.refused ? <p class="notice bad" role="alert"><Sign level="bad" /> {plain(props.refused, 600)}</p> : <></>}
+        <p>{props.then ? `“${props.then}” needs a token. ` : ""}It is one of extensions::console::tokens, says who you are, and is forgotten when this page is closed or loaded anew.</p>
+        {who?.name ? <p>Changes are made by {plain(who.name, 80)}, {plain(who.role, 20)}.</p> : <></>}
+        {refused ? <p class="notice bad" role="alert"><Sign level="bad" /> {plain(refused, 600)}</p> : <></>}
         <label>Token <input type="password" value={text} autocomplete="off" onInput={(e) => setText(e.currentTarget.value)} required={props.then !== ""} /></label>
         <div class="buttons">
           <button type="button" onClick={close}>Cancel</button>

@@ -5,7 +5,7 @@ import type { Changed, Wish } from "../changes";
 import { seconds } from "../changes";
 import type { Alert, Plan } from "../document";
 import { serverNow, type Change, type State } from "../state";
-import { clock, count, percent, plain, span } from "../text";
+import { clock, count, ms, percent, plain, span } from "../text";
 import { Sign } from "./parts";
 
 export function Preview(props: { change: Change; wish: Wish; tried: Changed; s: State }): JSX.Element {
@@ -49,9 +49,16 @@ function Steps(props: { plan: Plan; s: State }): JSX.Element {
           ))}
         </tbody>
       </table>
+      {plan.abort_if && <p>It is aborted when {broken(plan.abort_if)}.</p>}
       {s.overview?.sections.failover?.shift?.id && <p>It takes the place of shift {plain(s.overview.sections.failover.shift.id, 60)} of {plain(s.overview.sections.failover.shift.by, 60)}.</p>}
     </div>
   );
+}
+
+function broken(c: NonNullable<Plan["abort_if"]>): string {
+  const parts = [...(c.error_ratio ? [`more than ${percent(c.error_ratio)} fail`] : []), ...Object.entries(c.flags ?? {}).sort().map(([flag, share]) => `more than ${percent(share)} have ${plain(flag, 20)}`),
+    ...(c.p99_ms ? [`p99 is above ${ms(c.p99_ms)}`] : [])];
+  return `${parts.join(", or ")}, of at least ${count(c.min_requests ?? 0, "request")} that enter an IDC that gains`;
 }
 
 function weights(of: Record<string, number> | undefined): string {

@@ -21,7 +21,7 @@ export function Bar(props: { s: State }): JSX.Element {
         <input id="filter" type="search" placeholder="Filter  /" value={props.s.filter} autocomplete="off" spellcheck={false}
           onInput={(e) => { const text = e.currentTarget.value; update(() => ({ filter: text })); }} />
       </label>
-      <button type="button" class="quiet" onClick={() => update(() => ({ change: { kind: "token" } }))} aria-haspopup="dialog">{props.s.token ? "Token set" : "Token"}</button>
+      <button type="button" class="quiet" onClick={() => update(() => ({ change: { kind: "token" } }))} aria-haspopup="dialog">{props.s.who?.name ? `${plain(props.s.who.name, 40)}, ${plain(props.s.who.role, 20)}` : "Token"}</button>
       <button type="button" class="quiet" onClick={() => update(() => ({ help: true }))} aria-haspopup="dialog" aria-label="Help: keys and marks">?</button>
     </header>
   );
@@ -29,14 +29,14 @@ export function Bar(props: { s: State }): JSX.Element {
 
 export function Headline(props: { s: State; v: Verdict }): JSX.Element {
   const { s, v } = props;
-  const stale = s.problem !== "" && s.overview !== undefined;
+  const stale = s.overview !== undefined && (s.problem !== "" || s.old);
   const others = v.findings.filter((f, i) => !(i === 0 && f.level !== "info"));
   const first = v.findings[0];
   const open = s.showAll["findings"] ?? false;
   const shown = open ? others : others.slice(0, 5);
   return (
     <div class={`verdict ${stale ? "unknown" : v.level}`} id="verdict" data-testid="verdict" data-level={v.level}>
-      <p class="headline" role="status" aria-live="polite"><Sign level={v.level} /> {v.headline}</p>
+      <p class="headline" role="status" aria-live="polite"><Sign level={stale ? "unknown" : v.level} /> {stale ? `At ${clock(s.serverTime)}: ${v.headline}` : v.headline}</p>
       {first && first.level !== "info" && first.why && <p class="why">{first.why}</p>}
       {shown.length > 0 && <ul class="plain findings" aria-label="Also">{shown.map((f) => <Item key={f.text} f={f} />)}</ul>}
       {others.length > 5 && <button type="button" class="quiet" aria-expanded={open} onClick={() => unfold("findings", !open)}>{open ? "Show fewer" : `and ${others.length - 5} more`}</button>}
@@ -52,6 +52,7 @@ function Item(props: { f: Finding }): JSX.Element {
 function fresh(s: State): string {
   if (!s.overview) return s.problem ? `${s.problem}; asking again` : "Loading …";
   const age = (performance.now() - s.received) / 1000;
+  if (s.old && !s.problem) return `This is how it stood ${span((Date.now() - s.heard) / 1000)} ago. Asking now.`;
   if (s.problem) return `Stale since ${clock(s.serverTime)} (${span(age)}): ${plain(s.problem)}. Asking again.`;
   const without = Object.entries(s.overview.missing ?? {}).filter(([, why]) => absent(why)).map(([name]) => names[name] ?? plain(name, 40));
   return `As of ${clock(s.serverTime)} by the gateway's clock.${without.length ? ` Not configured: ${without.join(", ")}.` : ""}`;
