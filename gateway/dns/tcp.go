@@ -24,6 +24,7 @@ const (
 // tcpServer answers by TCP (RFC 7766): one query after the other on each connection.
 type tcpServer struct {
 	worker         atomic.Pointer[worker] // who answers; its limiter is not asked
+	most           int                    // connections
 	idle, patience time.Duration
 
 	mu          sync.Mutex
@@ -40,7 +41,7 @@ type tcpConn struct {
 }
 
 func newTCPServer() *tcpServer {
-	return &tcpServer{idle: tcpIdle, patience: tcpPatience, connections: map[net.Conn]*tcpConn{}}
+	return &tcpServer{most: maxConnections, idle: tcpIdle, patience: tcpPatience, connections: map[net.Conn]*tcpConn{}}
 }
 
 // serve takes connections until the listener is closed.
@@ -80,12 +81,12 @@ func (s *tcpServer) admit(conn net.Conn) *tcpConn {
 			silent = other
 		}
 	}
-	if s.closed || same >= maxConnectionsPerAddress || len(s.connections) >= 2*maxConnections {
+	if s.closed || same >= maxConnectionsPerAddress || len(s.connections) >= 2*s.most {
 		s.worker.Load().ended[endRefused].Add(1)
 		_ = conn.Close()
 		return nil
 	}
-	if len(s.connections) >= maxConnections && silent != nil {
+	if len(s.connections) >= s.most && silent != nil {
 		silent.evicted = true
 		_ = silent.SetDeadline(time.Unix(1, 0))
 	}
