@@ -31,7 +31,7 @@ func TestBoardsShowTheDemo(t *testing.T) {
 			t.Log(readFile(t, filepath.Join(out, "live", "gateway.log")))
 		}
 	})
-	cmd := exec.Command(demo, "--gateway", os.Args[0], "--envoy", envoy, "--identity", "istio", "--out", out, "--config", filepath.Join(directory, "lockkeeper.yaml"))
+	cmd := exec.Command(demo, "--gateway", os.Args[0], "--envoy", envoy, "--out", out, "--config", filepath.Join(directory, "lockkeeper.yaml"))
 	cmd.Env = append(os.Environ(), mainEnv+"=1", "BOARDS="+directory, "BOARDS_PLUGINS="+plugins, "BOARDS_RULES="+rules)
 	startCommand(t, cmd).expect(t, "applications are ready")
 

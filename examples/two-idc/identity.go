@@ -102,7 +102,7 @@ func (id identity) endpointMetadata(p proxy) object {
 		return object{}
 	}
 	return object{"filter_metadata": object{"istio": object{
-		"workload": p.workload(), "app": p.app, "version": p.version,
+		"workload": p.workload(), "workload_namespace": "demo", "app": p.app, "version": p.version,
 	}}}
 }
 
@@ -129,7 +129,7 @@ func (id identity) tcpTags(p proxy) list {
 	}
 	side := p.role.reporter()
 	tags := list{literal("reporter", side), literal("destination_service", serviceHost)}
-	for _, own := range [][2]string{{"workload", p.workload()}, {"app", p.app}, {"version", p.version}} {
+	for _, own := range [][2]string{{"workload", p.workload()}, {"workload_namespace", "demo"}, {"app", p.app}, {"version", p.version}} {
 		name, value := own[0], own[1]
 		tags = append(tags, literal(side+"_"+name, value))
 		if p.role != server {
