@@ -94,7 +94,11 @@ func (p *pluginsState) problems() (all []string) {
 	for i := range p.Plugins {
 		x := &p.Plugins[i]
 		if !x.Healthy {
-			all = append(all, fmt.Sprintf("plugin %s is %s: %s", x.Name, x.State, cmp.Or(x.LastError, "no reason is told")))
+			how := "says that it cannot work"
+			if x.State != "running" {
+				how = fmt.Sprintf("is not running (%s)", x.State)
+			}
+			all = append(all, fmt.Sprintf("plugin %s %s: %s", x.Name, how, cmp.Or(x.LastError, "no reason is told")))
 		}
 		for _, q := range x.Queues {
 			if q.filling() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -253,13 +254,13 @@ func (k *keeper) settled(ctx context.Context) error {
 	return nil
 }
 
-// broken says what is wrong with the disk now, and which states were put aside.
+// broken says on one line what is wrong with the disk now, and which states were put aside.
 func (k *keeper) broken(now time.Time) (problem string, since time.Time, aside []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
 	case k.problem != nil:
-		problem = k.problem.Error()
+		problem = strings.ReplaceAll(k.problem.Error(), "\n", "; ")
 	case !k.since.IsZero() && now.Sub(k.since) > diskHangs:
 		problem = fmt.Sprintf("the disk under %s has not answered for %s", k.directory, now.Sub(k.since).Round(time.Second))
 	}

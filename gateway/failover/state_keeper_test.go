@@ -68,6 +68,9 @@ func TestDiskIsFull(t *testing.T) {
 		require.Equal(t, int64(1), g.metric(t, "lockkeeper_failover_state_broken"))
 		require.Positive(t, g.metric(t, "lockkeeper_failover_state_errors_total", attribute.String("what", "state")))
 		require.Positive(t, g.metric(t, "lockkeeper_failover_state_errors_total", attribute.String("what", "audit")))
+		var told struct{ State string }
+		g.get(t, "GET", "/api/v1/failover", "", &told)
+		require.Equal(t, "state: no space left on device; audit: no space left on device", told.State)
 		var answer changed
 		g.get(t, "POST", "/api/v1/failover/hold", `{"subject":"idc/idc2/entry","action":"hold","for":"1h"}`, &answer)
 		require.False(t, answer.Saved)
@@ -101,6 +104,9 @@ func TestDiskHangs(t *testing.T) {
 		g.see(6, "!"+entry1, entry2)
 		require.Equal(t, uint32(0), g.entry()["idc1"])
 		began := time.Now()
+		var told struct{ State string }
+		g.get(t, "GET", "/api/v1/failover", "", &told)
+		require.Equal(t, "state: no space left on device; audit: no space left on device", told.State)
 		var answer changed
 		g.get(t, "POST", "/api/v1/failover/hold", `{"subject":"idc/idc2/entry","action":"hold","for":"1h"}`, &answer)
 		require.Contains(t, answer.Problem, "the disk does not answer")
