@@ -228,6 +228,18 @@ func TestChartRefuses(t *testing.T) {
 	f("cluster.keys: one is in plain text", "config.extensions.cluster.keys[0]=c2VjcmV0")
 }
 
+// Names that YAML would take for numbers stay names, here and in the cluster.
+func TestChartNames(t *testing.T) {
+	kubernetes := kubernetesSchemas(t)
+	resources := rendered(t, "--values", chart+"/ci/two-idc.yaml", "--namespace", "2026", "--set-string", "nameOverride=1e3,fullnameOverride=7,serviceAccount.name=8")
+	for name, resource := range resources {
+		if resource["kind"] != "ServiceMonitor" {
+			require.Empty(t, kubernetes.check(resource), name)
+		}
+	}
+	require.Equal(t, []any{"2026"}, dig(resources["ServiceMonitor/7"], "spec", "namespaceSelector", "matchNames"))
+}
+
 // A pod is started anew when, and only when, its configuration changes.
 func TestChartChecksum(t *testing.T) {
 	checksum := func(args ...string) any {

@@ -13,8 +13,8 @@
 {{- end -}}
 
 {{- define "lockkeeper.selector" -}}
-app.kubernetes.io/name: {{ include "lockkeeper.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "lockkeeper.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "lockkeeper.labels" -}}
