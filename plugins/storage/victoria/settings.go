@@ -98,10 +98,10 @@ func (s Settings) SetFlags(database string, flags map[string]string) error {
 	return flag.CommandLine.Parse(nil)
 }
 
-// LockDirectory creates the directory if need be and takes it for this process until the file is closed.
+// lockDirectory creates the directory if need be and takes it for this process until the file is closed.
 // The lock goes away with the process, so that only its being held is worth another try. A database of its own on the same
 // data is refused too.
-func LockDirectory(path, database string) (*os.File, error) {
+func lockDirectory(path, database string) (*os.File, error) {
 	const cure = "give the gateway's user the right to write there, or set data_directory to another directory"
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return nil, sdk.Permanent(fmt.Errorf("data_directory %q cannot be created: %w; %s", path, err, cure))

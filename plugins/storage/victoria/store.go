@@ -33,6 +33,12 @@ const (
 type Database struct {
 	Name string // for people
 
+	// Start opens it, once in a process.
+	Start func(Settings) error
+
+	// Stop closes it, which writes everything to disk.
+	Stop func()
+
 	// Insert puts a request of the kind OTLP or RemoteWrite, whichever were given to Write, into the database. A replay
 	// inserts again what was inserted before. An error is for good if it is sdk.Permanent.
 	Insert func(kind Kind, body []byte) error
@@ -68,8 +74,8 @@ type counters struct {
 	requests, replays, leftOut, unread, full, checkpoints, paused, failed *metrics.Counter
 }
 
-// NewStore replays what an earlier process left in the log and keeps the log short, both in the background.
-func NewStore(database Database, log *Log) *Store {
+// newStore replays what an earlier process left in the log and keeps the log short, both in the background.
+func newStore(database Database, log *Log) *Store {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{Database: database, log: log, limit: maxWALBytes, cancel: cancel, replayed: make(chan struct{}), counters: counters{
 		requests:    metrics.GetOrCreateCounter("lockkeeper_wal_requests_total"),
@@ -180,8 +186,8 @@ func (s *Store) insertAgain(ctx context.Context, kind Kind, body []byte) error {
 	}
 }
 
-// WaitReplay returns when the replay is over, or after at most the given time.
-func (s *Store) WaitReplay(ctx context.Context, atMost time.Duration) {
+// waitReplay returns when the replay is over, or after at most the given time.
+func (s *Store) waitReplay(ctx context.Context, atMost time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	select {
@@ -247,12 +253,12 @@ func (s *Store) checkpoint() {
 	}
 }
 
-// Stop ends the background work and closes the database, which writes everything to disk by that. No write may be under way.
-func (s *Store) Stop(closeDatabase func()) {
+// stop ends the background work and closes the database, which writes everything to disk by that. No write may be under way.
+func (s *Store) stop() {
 	s.cancel()
 	s.work.Wait()
 	segments := s.log.rotate()
-	closeDatabase()
+	s.Database.Stop()
 	if err := s.log.remove(segments); err != nil {
 		Warn("write-ahead log: %v", err)
 	}

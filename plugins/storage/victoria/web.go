@@ -11,14 +11,14 @@ import (
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/appmetrics"
 )
 
-// Web is a plugin's HTTP server.
-type Web struct{ server *http.Server }
+// web is a plugin's HTTP server.
+type web struct{ server *http.Server }
 
-// Serve serves what mux has, and /health and /metrics beside it.
-func Serve(listener net.Listener, mux *http.ServeMux) *Web {
+// serve serves what mux has, and /health and /metrics beside it.
+func serve(listener net.Listener, mux *http.ServeMux) *web {
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { appmetrics.WritePrometheusMetrics(w) })
-	w := &Web{&http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}}
+	w := &web{&http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}}
 	go func() {
 		if err := w.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			Warn("query API: %v", err)
@@ -27,8 +27,8 @@ func Serve(listener net.Listener, mux *http.ServeMux) *Web {
 	return w
 }
 
-// Stop lets requests under way end for a moment, then cuts them off.
-func (w *Web) Stop(ctx context.Context) {
+// stop lets requests under way end for a moment, then cuts them off.
+func (w *web) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
 	if w.server.Shutdown(ctx) != nil {

@@ -6,17 +6,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-)
 
-// segments are the files of the write-ahead log.
-func segments(t *testing.T, directory string) []string {
-	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(directory, "wal", "*.wal"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return paths
-}
+	"github.com/lockkeeper/lockkeeper/plugins/storage/storagetest"
+)
 
 func TestKillLosesNothingThatWasAcknowledged(t *testing.T) {
 	directory := t.TempDir()
@@ -82,16 +74,10 @@ func TestCheckpointShortensTheLog(t *testing.T) {
 		// of two days
 		p.mustExport(record("kept", time.Now().Add(-time.Duration(i)*time.Hour), map[string]any{"service.name": fmt.Sprintf("s%d", i)}, nil))
 	}
-	if len(segments(t, directory)) == 0 {
+	if len(storagetest.Segments(t, directory)) == 0 {
 		t.Fatal("no segment")
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for len(segments(t, directory)) > 0 {
-		if time.Now().After(deadline) {
-			t.Fatalf("still there: %v\n%s", segments(t, directory), p.Log)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	p.AwaitCheckpoint(directory)
 	if left, _ := filepath.Glob(filepath.Join(directory, "partitions", "*", "snapshots", "*")); len(left) > 0 {
 		t.Errorf("snapshots left: %v", left)
 	}
@@ -107,7 +93,7 @@ func TestStopLeavesNothingInTheLog(t *testing.T) {
 	began := time.Now()
 	p.Stop()
 	t.Logf("stopped after %v", time.Since(began))
-	if left := segments(t, directory); len(left) > 0 {
+	if left := storagetest.Segments(t, directory); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 	p = start(t, directory)

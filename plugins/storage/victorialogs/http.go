@@ -5,10 +5,12 @@ import (
 	"strings"
 
 	"github.com/VictoriaMetrics/VictoriaLogs/app/vlselect"
+
+	"github.com/lockkeeper/lockkeeper/plugins/storage/victoria"
 )
 
 // api is what reads, by an allow-list. Nothing there writes, deletes or administers.
-func api() *http.ServeMux {
+func api(*victoria.Store) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost {

@@ -2,19 +2,12 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/lockkeeper/lockkeeper/plugins/storage/storagetest"
 	"github.com/lockkeeper/lockkeeper/plugins/storage/victoria"
@@ -24,23 +17,7 @@ func TestReadingOverHTTP(t *testing.T) {
 	p := start(t, t.TempDir())
 	p.mustExport(record("kept", time.Now(), map[string]any{"service.name": "cart"}, nil))
 	p.eventually("kept", 1)
-	f := func(method, path string, code int, want string) {
-		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), method, p.Info.GetQueryUrl()+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Origin", "http://elsewhere.example")
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil || response.StatusCode != code || !bytes.Contains(body, []byte(want)) {
-			t.Errorf("%s %s: %s %.200q %v, want %d and %q", method, path, response.Status, body, err, code, want)
-		}
-	}
+	f := p.Answers
 	f("GET", "/select/logsql/query?query=kept", 200, `"service.name":"cart"`)
 	f("POST", "/select/logsql/hits?query=*&step=1h", 200, `"total":1`)
 	f("GET", "/select/logsql/facets?query=*", 200, `"facets"`)
@@ -85,55 +62,18 @@ func TestTailFollows(t *testing.T) {
 func TestOnlyReadingOverHTTP(t *testing.T) {
 	p := start(t, t.TempDir())
 	p.mustExport(record("kept", time.Now(), nil, nil))
-	for _, prefix := range []string{"", "/select", "/select/vmui/..", "/"} {
-		for _, path := range []string{
-			"/delete/run_task?filter=*", "/delete/active_tasks", "/internal/delete/run_task?filter=*", "/internal/force_merge", "/internal/force_flush", "/internal/insert",
-			"/internal/partition/detach?name=x", "/internal/partition/snapshot/create", "/internal/select/query", "/insert/jsonline", "/insert/opentelemetry/v1/logs",
-			"/flags", "/config", "/-/reload", "/debug/pprof/heap", "/select/vmalert/x", "/select/tenant_ids",
-		} {
-			for _, method := range []string{"GET", "POST"} {
-				u, err := url.Parse(p.Info.GetQueryUrl() + prefix + path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				request := &http.Request{Method: method, URL: u, Header: http.Header{}, Host: u.Host}
-				response, err := http.DefaultTransport.RoundTrip(request.WithContext(t.Context()))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _ = response.Body.Close(); response.StatusCode/100 == 2 {
-					t.Errorf("%s %s: %s", method, u, response.Status)
-				}
-			}
-		}
-	}
+	p.Lacks([]string{"", "/select", "/select/vmui/..", "/"}, []string{
+		"/delete/run_task?filter=*", "/delete/active_tasks", "/internal/delete/run_task?filter=*", "/internal/force_merge", "/internal/force_flush", "/internal/insert",
+		"/internal/partition/detach?name=x", "/internal/partition/snapshot/create", "/internal/select/query", "/insert/jsonline", "/insert/opentelemetry/v1/logs",
+		"/flags", "/config", "/-/reload", "/debug/pprof/heap", "/select/vmalert/x", "/select/tenant_ids",
+	})
 	p.eventually("kept", 1)
 }
 
+func TestRefusesAWrongConfiguration(t *testing.T) { storagetest.RefusesMistakes(t) }
+
 func TestRefusesWhatItCannotHave(t *testing.T) {
-	busy := t.TempDir()
-	start(t, busy)
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	f := func(config map[string]any, listen string, code codes.Code, want ...string) {
-		t.Helper()
-		p, err := storagetest.Launch(t, config, listen)
-		if status.Code(err) != code {
-			t.Fatalf("%v: %v, want %v\n%s", config, err, code, p.Log)
-		}
-		for _, text := range want {
-			if message := status.Convert(err).Message(); !strings.Contains(message, text) || strings.Contains(message, "\n") {
-				t.Errorf("%v: %q wants %q in one line", config, message, text)
-			}
-		}
-	}
-	f(map[string]any{"retention": "5", "memory_percent": 200, "nothing": 1}, "", codes.InvalidArgument, `"nothing"`)
-	f(map[string]any{"retention": "5"}, "", codes.InvalidArgument, "data_directory: missing", `retention "5": has no unit`)
-	f(map[string]any{"data_directory": busy}, "", codes.Unavailable, busy, "in use by another process; stop that one")
-	f(map[string]any{"data_directory": t.TempDir()}, taken.Addr().String(), codes.Unavailable, "address already in use")
+	storagetest.RefusesWhatItCannotHave(t, "VictoriaLogs")
 }
 
 // What a replay finds and VictoriaLogs refuses is counted, and hides nothing that follows it.

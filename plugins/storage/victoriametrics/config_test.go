@@ -1,49 +1,9 @@
 package main
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
-	"github.com/lockkeeper/lockkeeper/plugins/storage/victoria"
-	"github.com/lockkeeper/lockkeeper/sdk"
+	"github.com/lockkeeper/lockkeeper/plugins/storage/storagetest"
 )
 
-// The README's example is valid and shows the defaults.
-func TestReadmeShowsTheDefaults(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, text, _ := strings.Cut(string(readme), "```yaml\n")
-	text, _, _ = strings.Cut(text, "```")
-	var example struct {
-		Extensions struct {
-			Plugins struct {
-				Processes map[string]struct{ Config map[string]any }
-			}
-		}
-	}
-	if err := yaml.Unmarshal([]byte(text), &example); err != nil {
-		t.Fatal(err)
-	}
-	raw, err := json.Marshal(example.Extensions.Plugins.Processes["victoriametrics"].Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := victoria.Decode(sdk.NewConfig("victoriametrics", "", raw), victoria.Settings{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := defaults()
-	if want.DataDirectory, err = filepath.Abs("lockkeeper-data/victoriametrics"); err != nil {
-		t.Fatal(err)
-	}
-	if got != want {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-}
+func TestReadmeShowsTheDefaults(t *testing.T) { storagetest.Readme(t, "victoriametrics", defaults()) }

@@ -8,18 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lockkeeper/lockkeeper/plugins/storage/storagetest"
 	"github.com/lockkeeper/lockkeeper/plugins/storage/victoria"
 )
-
-// segments are the files of the write-ahead log.
-func (p *process) segments(directory string) []string {
-	p.t.Helper()
-	paths, err := filepath.Glob(filepath.Join(directory, "wal", "*.wal"))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return paths
-}
 
 func TestKillLosesNothingThatWasAcknowledged(t *testing.T) {
 	directory := t.TempDir()
@@ -102,16 +93,10 @@ func TestCheckpointShortensTheLog(t *testing.T) {
 	for i := range 50 {
 		p.mustExport(counter("kept_total", time.Now().Add(time.Duration(i-60)*time.Second), float64(i), nil))
 	}
-	if len(p.segments(directory)) == 0 {
+	if len(storagetest.Segments(t, directory)) == 0 {
 		t.Fatal("no segment")
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for len(p.segments(directory)) > 0 {
-		if time.Now().After(deadline) {
-			t.Fatalf("still there: %v\n%s", p.segments(directory), p.Log)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	p.AwaitCheckpoint(directory)
 	p.Kill()
 	p = start(t, directory)
 	p.eventually(`count_over_time(kept_total[10m])`, 50)
@@ -124,7 +109,7 @@ func TestStopLeavesNothingInTheLog(t *testing.T) {
 	began := time.Now()
 	p.Stop()
 	t.Logf("stopped after %v", time.Since(began))
-	if left := p.segments(directory); len(left) > 0 {
+	if left := storagetest.Segments(t, directory); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 	p = start(t, directory)

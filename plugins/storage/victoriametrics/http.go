@@ -15,10 +15,11 @@ import (
 const maxRemoteWrite = 32 << 20
 
 // api is what reads, by an allow-list, and remote write. Nothing there deletes or administers.
-func api(s *store) *http.ServeMux {
+func api(s *victoria.Store) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /api/v1/write", s.remoteWrite)
-	mux.HandleFunc("POST /prometheus/api/v1/write", s.remoteWrite)
+	write := func(w http.ResponseWriter, r *http.Request) { remoteWrite(s, w, r) }
+	mux.HandleFunc("POST /api/v1/write", write)
+	mux.HandleFunc("POST /prometheus/api/v1/write", write)
 	mux.HandleFunc("/", read)
 	return mux
 }
@@ -52,7 +53,7 @@ func readable(path string) bool {
 }
 
 // remoteWrite takes a Prometheus remote write request and keeps it as safe as one that comes by OTLP.
-func (s *store) remoteWrite(w http.ResponseWriter, r *http.Request) {
+func remoteWrite(s *victoria.Store, w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRemoteWrite))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)

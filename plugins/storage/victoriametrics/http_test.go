@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"io"
 	"net/http"
-	"net/url"
 	"testing"
 	"time"
 
@@ -23,26 +21,7 @@ func withOneSample(t *testing.T) *process {
 
 func TestReadingOverHTTP(t *testing.T) {
 	p := withOneSample(t)
-	f := func(method, path string, code int, want string) {
-		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), method, p.Info.GetQueryUrl()+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Origin", "http://elsewhere.example")
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil || response.StatusCode != code || !bytes.Contains(body, []byte(want)) {
-			t.Errorf("%s %s: %s %.200q %v, want %d and %q", method, path, response.Status, body, err, code, want)
-		}
-		if origin := response.Header.Get("Access-Control-Allow-Origin"); origin != "" {
-			t.Errorf("%s %s: lets pages of %s read", method, path, origin)
-		}
-	}
+	f := p.Answers
 	// the query API, plain and below /prometheus
 	for _, prefix := range []string{"", "/prometheus"} {
 		f("GET", prefix+"/api/v1/query?query=kept_total", 200, `"app":"cart"`)
@@ -65,38 +44,13 @@ func TestReadingOverHTTP(t *testing.T) {
 // Nothing deletes, administers or writes in another way than remote write.
 func TestOnlyReadingOverHTTP(t *testing.T) {
 	p := withOneSample(t)
-	for _, prefix := range []string{"", "/prometheus", "/prometheus/prometheus", "/vmui/..", "/"} {
-		for _, path := range []string{
-			"/api/v1/admin/tsdb/delete_series?match[]=kept_total", "/api/v1/admin/tsdb/snapshot", "/snapshot/create", "/snapshot/delete_all",
-			"/internal/force_merge", "/internal/force_flush", "/internal/resetRollupResultCache", "/tags/delSeries",
-			"/api/v1/admin/status/metric_names_stats/reset", "/api/v1/import/prometheus", "/opentelemetry/v1/metrics", "/write",
-			"/flags", "/config", "/-/reload", "/debug/pprof/heap", "/vmalert/",
-		} {
-			if code := p.status("POST", p.Info.GetQueryUrl()+prefix+path); code/100 == 2 {
-				t.Errorf("POST %s%s: %d", prefix, path, code)
-			}
-			if code := p.status("GET", p.Info.GetQueryUrl()+prefix+path); code/100 == 2 {
-				t.Errorf("GET %s%s: %d", prefix, path, code)
-			}
-		}
-	}
+	p.Lacks([]string{"", "/prometheus", "/prometheus/prometheus", "/vmui/..", "/"}, []string{
+		"/api/v1/admin/tsdb/delete_series?match[]=kept_total", "/api/v1/admin/tsdb/snapshot", "/snapshot/create", "/snapshot/delete_all",
+		"/internal/force_merge", "/internal/force_flush", "/internal/resetRollupResultCache", "/tags/delSeries",
+		"/api/v1/admin/status/metric_names_stats/reset", "/api/v1/import/prometheus", "/opentelemetry/v1/metrics", "/write",
+		"/flags", "/config", "/-/reload", "/debug/pprof/heap", "/vmalert/",
+	})
 	p.eventually(`kept_total`, 1)
-}
-
-// status is the code of an answer, redirects not followed, with a path that is sent as it is.
-func (p *process) status(method, address string) int {
-	p.t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	request := &http.Request{Method: method, URL: u, Header: http.Header{}, Host: u.Host}
-	response, err := http.DefaultTransport.RoundTrip(request.WithContext(p.t.Context()))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	_ = response.Body.Close()
-	return response.StatusCode
 }
 
 func TestRemoteWriteSurvivesAKill(t *testing.T) {

@@ -22,24 +22,17 @@ import (
 
 var errReadOnly = errors.New("the disk that holds data_directory is nearly full: VictoriaMetrics takes no samples until space is freed")
 
-// store is VictoriaMetrics, and what keeps it from forgetting.
-type store struct {
-	*victoria.Store
+// ingest makes rows of requests.
+type ingest struct {
 	pool sync.Pool // of *request
-}
-
-func newStore(log *victoria.Log) *store {
-	s := new(store)
-	s.Store = victoria.NewStore(victoria.Database{Name: "VictoriaMetrics", Insert: s.insert, Show: vmstorage.DebugFlush, Flushed: flushed}, log)
-	return s
 }
 
 // insert puts one request into VictoriaMetrics, where it is only in memory when insert returns. What was inserted before is
 // stored once all the same, by VictoriaMetrics's deduplication.
-func (s *store) insert(kind victoria.Kind, body []byte) error {
+func (i *ingest) insert(kind victoria.Kind, body []byte) error {
 	switch kind {
 	case victoria.OTLP:
-		return s.insertOTLP(body)
+		return i.insertOTLP(body)
 	case victoria.RemoteWrite:
 		request := &http.Request{URL: new(url.URL), Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
 		return insertError(promremotewrite.InsertHandler(request))
@@ -64,17 +57,17 @@ func insertError(err error) error {
 // insertOTLP stores an ExportMetricsServiceRequest. Metric names stay, with what Prometheus does not allow in
 // them as '_'; histograms become _bucket{le}, _sum and _count. Every attribute becomes a label, those of the
 // resource too, service.name as job and service.instance.id as instance; the scope is left out.
-func (s *store) insertOTLP(body []byte) error {
+func (i *ingest) insertOTLP(body []byte) error {
 	if err := writeconcurrencylimiter.IncConcurrency(); err != nil {
 		return err
 	}
 	defer writeconcurrencylimiter.DecConcurrency()
 
-	r, _ := s.pool.Get().(*request)
+	r, _ := i.pool.Get().(*request)
 	if r == nil {
 		r = newRequest(vmstorage.VMInsertAPI.WriteRows)
 	}
-	defer func() { r.reset(); s.pool.Put(r) }()
+	defer func() { r.reset(); i.pool.Put(r) }()
 	if err := r.read(body); err != nil {
 		return err
 	}
