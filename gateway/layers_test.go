@@ -131,7 +131,7 @@ func TestLayersScrape(t *testing.T) {
 	}
 	l.exporter(t, "node", at["node"], "host: machine-1", exec.Command(nodeExporter, "--web.listen-address="+at["node"]))
 	l.exporter(t, "cadvisor", at["cadvisor"], "host: machine-1", exec.Command(cadvisor, at["cadvisor"])).expect(t, "listening")
-	l.exporter(t, "jvm", at["jvm"], "app: orders", shop.jvm(at["jvm"])).expect(t, "listening")
+	l.exporter(t, "jvm", at["jvm"], "app: orders, host: machine-1", shop.jvm(at["jvm"])).expect(t, "listening")
 	l.exporter(t, "node-js", at["node-js"], "app: front", shop.node(at["node-js"])).expect(t, "listening")
 	python := l.exporter(t, "python", at["python"], "app: stock", shop.python(at["python"]))
 	python.expect(t, "listening")
@@ -148,6 +148,7 @@ func TestLayersScrape(t *testing.T) {
 	for name := range strings.Lines(readFile(t, "../deploy/rules/testdata/node_exporter.txt")) {
 		require.Contains(t, names, strings.TrimSpace(name), "rules ask for it")
 	}
+	l.answersItsPage(t)
 	// A target that is dead has no values any more, but up; one that is no longer a target has not even that.
 	_ = python.cmd.Process.Kill()
 	l.until(t, `up{job="python"}`, "0")
