@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,7 +71,29 @@ func TestMarkdownCurl(t *testing.T) {
 			t.Errorf("%s: %s: %v", place, path, err)
 		}
 	}
-	t.Logf("%d commands, %d paths", n, len(paths))
+	queries := logQueries(t)
+	for _, q := range queries {
+		response, err := http.Get("http://localhost:7070/logs/select/logsql/query?query=" + url.QueryEscape(q.text))
+		require.NoError(t, err)
+		said, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		require.Equal(t, http.StatusOK, response.StatusCode, "%s:%d: %s: %s", q.file, q.line, q.text, said)
+	}
+	t.Logf("%d commands, %d paths, %d queries for logs", n, len(paths), len(queries))
+}
+
+// logQueries are the LogsQL within lines that counts something: shorter texts are parts of queries, or other things.
+func logQueries(t *testing.T) (all []block) {
+	t.Helper()
+	_, spans := blocks(t)
+	for _, span := range spans {
+		span.text = strings.ReplaceAll(span.text, `\|`, "|") // in a table
+		if strings.Contains(span.text, "| stats ") && !strings.HasPrefix(span.text, "curl ") {
+			all = append(all, span)
+		}
+	}
+	require.NotEmpty(t, all)
+	return all
 }
 
 // shownPath is a path of the console's, perhaps with a method before it, or a link to the console at the port of the defaults.
