@@ -182,6 +182,12 @@ $(schemas)/istio-%.yaml: | $(venv)/bin/python-grpc-tools-protoc
 		--include_imports --descriptor_set_out=$(schemas)/istio-$*.binpb mesh/v1alpha1/config.proto && \
 		cp $$api/kubernetes/customresourcedefinitions.gen.yaml $@
 
+.PHONY: goreleaser
+goreleaser: ## what makes a release, in .cache/: goreleaser, syft, cosign (a quarter of an hour of CPU; without them their test is skipped)
+	GOBIN=$(tools) go install github.com/goreleaser/goreleaser/v2@v2.16.0
+	GOBIN=$(tools) go install github.com/anchore/syft/cmd/syft@v1.54.1
+	GOBIN=$(tools) go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+
 .PHONY: prometheus
 prometheus: $(tools)/prometheus ## a real Prometheus, Debian's, in .cache/
 
