@@ -173,6 +173,16 @@ $(schemas)/kubernetes-%.json:
 	mkdir -p $(schemas)
 	cp $(call module,k8s.io/kubernetes@v$*)/api/openapi-spec/swagger.json $@
 
+.PHONY: kubernetes
+kubernetes: $(tools)/kubernetes $(schemas)/servicemonitor-0.85.0.yaml ## a real API server of Kubernetes with its etcd, which takes the chart and the snippets, in .cache/ (minutes)
+
+$(tools)/kubernetes: deploy/testdata/kubernetes/main.go deploy/testdata/kubernetes/go.mod
+	cd $(<D) && go build -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes)" -o $@ .
+
+$(schemas)/servicemonitor-%.yaml:
+	mkdir -p $(schemas)
+	cp $(call module,github.com/prometheus-operator/prometheus-operator@v$*)/example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml $@
+
 .PHONY: istio
 istio: $(schemas)/istio-1.24.2.yaml $(schemas)/istio-1.31.1.yaml ## Istio's published schemas, which test deploy/istio, in .cache/
 
