@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
@@ -151,6 +155,12 @@ func TestLayersOTLPByTheSDK(t *testing.T) {
 		require.Contains(t, failedTraces(t, a.console), by.trace)
 	}
 	a.until(t, `sum(lockkeeper_log_records_total)`, "4")
+	// As the rules ask for it, each version by itself; the first error of each is an increase.
+	groups, errs := rulefmt.ParseFile("../deploy/rules/logs.yaml", false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
+	require.Empty(t, errs)
+	for _, rule := range groups.Groups[0].Rules[:2] {
+		a.until(t, "count(("+rule.Expr+") > 0)", "2")
+	}
 }
 
 // failedTraces are those of the failed requests that the console shows of its edges.
