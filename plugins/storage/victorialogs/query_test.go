@@ -37,11 +37,12 @@ func world(now time.Time) plog.Logs {
 		"request_id": "8f3c2e5a-1111-4222-8333-444455556667", "source_app": "web", "destination_app": "cart", "destination_version": "v1", "envoy.duration_ms": 2.0, "envoy.stream_id": "s2",
 	}).SetEventName("envoy.access_log")
 	old := resource(map[string]any{"service.name": "cart", "service.version": "v1", "idc": "idc1", "deployment.id": "cart-2026-11-01-a", "container.id": "111111111111"})
-	write(old, "timeout after 17 ms", plog.SeverityNumberError, nil)
+	write(old, "timeout after 17 ms", plog.SeverityNumberError, nil).SetSeverityText("error") // in the words of its language
 	write(old, "started", plog.SeverityNumberInfo, nil)
 	fresh := resource(map[string]any{"service.name": "cart", "service.version": "v2", "idc": "idc1", "deployment.id": "cart-2026-11-22-b", "container.id": "4f5d1c0a9e77"})
 	write(fresh, "timeout after 2345 ms", plog.SeverityNumberError, nil)
-	declined := write(fresh, "card declined: order 99", plog.SeverityNumberError, nil)
+	declined := write(fresh, "card declined: order 99", plog.SeverityNumberFatal, nil)
+	declined.SetSeverityText("CRITICAL")
 	declined.SetTraceID(failed.TraceID())
 	return l
 }
