@@ -47,6 +47,7 @@ type status struct {
 	Serving  any               `json:"serving"`
 	Would    any               `json:"would"`
 	Subjects []listed          `json:"subjects"`
+	LeftOut  []leftOut         `json:"subjects_left_out,omitempty"`
 	Holds    []Hold            `json:"holds"`
 	Frozen   map[string]Freeze `json:"frozen"`
 	Alarms   map[string]string `json:"alarms"`
@@ -54,9 +55,14 @@ type status struct {
 	State    string            `json:"state,omitempty"` // what is wrong with the state on disk
 }
 
-// getFailover serves GET /api/v1/failover: all that is held of the subjects whose names begin with ?subject=.
+// getFailover serves GET /api/v1/failover: all that is held of the subjects whose names begin with ?subject= and that have the words of ?find=; with
+// ?worst=N of the N worst, and how many others there are.
 func (f *failover) getFailover(w http.ResponseWriter, r *http.Request) {
-	query, err := parameters(r, "subject")
+	query, err := parameters(r, "subject", "find", "worst")
+	var want wanted
+	if err == nil {
+		want, err = parseWanted(query)
+	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return
@@ -69,14 +75,19 @@ func (f *failover) getFailover(w http.ResponseWriter, r *http.Request) {
 	if problem == "" && len(aside) > 0 {
 		problem = "could not be read at the start: " + strings.Join(aside, ", ")
 	}
-	answer(w, http.StatusOK, status{
-		At: v.at, Serving: v.decision.Serving, Would: v.decision.Would, Subjects: f.subjects(v, query.Get("subject")), Holds: orEmpty(v.holds),
+	list, rest := want.cut(f.subjects(v, &want))
+	s := status{
+		At: v.at, Serving: v.decision.Serving, Would: v.decision.Would, Subjects: list, LeftOut: rest, Holds: orEmpty(v.holds),
 		Frozen: orNone(v.decision.Frozen), Alarms: orNone(v.decision.Alarms), Shift: v.asked, State: problem,
-	})
+	}
+	if len(rest) > 0 {
+		s.Serving, s.Would = among(v.decision.Serving, list), among(v.decision.Would, list)
+	}
+	answer(w, http.StatusOK, s)
 }
 
-// subjects lists all that anything is held of, sorted.
-func (f *failover) subjects(v *view, prefix string) []listed {
+// subjects lists all that are wanted and that anything is held of, sorted.
+func (f *failover) subjects(v *view, want *wanted) []listed {
 	opinions, holds := map[string][]Opinion{}, map[string]*Hold{}
 	for _, o := range v.opinions {
 		opinions[o.Subject] = append(opinions[o.Subject], o)
@@ -92,10 +103,10 @@ func (f *failover) subjects(v *view, prefix string) []listed {
 	}
 	list := []listed{}
 	for _, name := range names {
-		if !strings.HasPrefix(name, prefix) {
+		verdict := v.decision.Verdict[name]
+		if !want.takes(name, &verdict) {
 			continue
 		}
-		verdict := v.decision.Verdict[name]
 		_, would := v.decision.Would.Out[name]
 		list = append(list, listed{
 			Subject: name, Kind: Kind(name), Act: f.rules.Act[Kind(name)], Verdict: verdict, Health: verdict.Health.word(),

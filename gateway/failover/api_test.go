@@ -48,6 +48,9 @@ func TestGetFailover(t *testing.T) {
 		require.Empty(t, got.State)
 		g.get(t, "GET", "/api/v1/failover?subject=machine/", "", &got)
 		require.Len(t, got.Subjects, 2)
+		g.get(t, "GET", "/api/v1/failover?find=MACHINE+Refused", "", &got)
+		require.Len(t, got.Subjects, 1)
+		require.Equal(t, "machine/a", got.Subjects[0]["subject"])
 		require.Equal(t, http.StatusBadRequest, g.ask("GET", "/api/v1/failover?subjects=x", "").Code)
 	})
 }
