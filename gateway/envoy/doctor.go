@@ -105,15 +105,6 @@ func (r *envoyReceiver) nodes(now time.Time, totals *mesh.Totals, coverage []nod
 	return nodes
 }
 
-// listNodes serves GET /api/v1/nodes: which Envoys send telemetry, and how much of it arrives.
-func (r *envoyReceiver) listNodes(w http.ResponseWriter, _ *http.Request) {
-	now, totals := time.Now(), r.aggregator.Totals()
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{ // the client is gone if this fails
-		"at": now, "endpoint": r.config.NetAddr.Endpoint, "entries": totals.All.Counted, "nodes": r.nodes(now, &totals, r.coverages(now)),
-	})
-}
-
 // countForeign counts the series of istio_requests_total in the storage that no gateway wrote.
 func countForeign(ctx context.Context, storage metricStorage) (float64, error) {
 	base, err := storage.QueryURL("")
