@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -114,7 +115,7 @@ func (d *doctor) examine(ctx context.Context, gateways []*remote) {
 			return t, err
 		})
 	})
-	r := reading[overview]{path: overviewPath, facts: (*overview).facts}
+	r := reading[overview]{path: overviewPath, query: url.Values{"whole": {"true"}}, facts: (*overview).facts}
 	all, differences := r.agreed(ctx, gateways)
 	looking.Wait()
 	var answers []*overview

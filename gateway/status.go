@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -37,7 +38,7 @@ Exit codes: 0 all is well, 1 something is wrong, or there is no gateway, 2 calle
 
 func showStatus(cmd *cobra.Command, all []*remote, asJSON bool) error {
 	wrong := 0
-	r := reading[overview]{path: overviewPath, facts: (*overview).facts}
+	r := reading[overview]{path: overviewPath, query: url.Values{"whole": {"true"}}, facts: (*overview).facts}
 	r.write = func(out io.Writer, answers []*overview) error {
 		return writeStatus(out, answers, time.Now())
 	}

@@ -39,7 +39,7 @@ type console struct {
 	ready atomic.Bool
 	proxy *proxy
 
-	overview *overview
+	overview, whole *overview
 
 	bearers bearers
 	refused metric.Int64Counter
@@ -54,10 +54,17 @@ func newConsole(cfg *Config, set component.TelemetrySettings) (*console, error) 
 		return nil, err
 	}
 	c := &console{cfg: cfg, set: set, mux: http.NewServeMux(), bearers: newBearers(cfg.Tokens), refused: refused, proxy: newProxy()}
-	c.overview = newOverview(c.mux, func(section string, panicked any) {
+	report := func(section string, panicked any) {
 		set.Logger.Error("a section of the overview failed", zap.String("section", section), zap.Any("panic", panicked), zap.Stack("stack"))
+	}
+	c.overview, c.whole = newOverview(c.mux, false, report), newOverview(c.mux, true, report)
+	c.mux.HandleFunc("GET /api/v1/overview", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("whole") == "true" {
+			c.whole.ServeHTTP(w, r)
+			return
+		}
+		c.overview.ServeHTTP(w, r)
 	})
-	c.mux.Handle("GET /api/v1/overview", c.overview)
 	c.mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "healthy") })
 	c.mux.HandleFunc("GET /-/ready", c.serveReady)
 	c.mux.HandleFunc("GET /api/v1/whoami", c.serveWho)

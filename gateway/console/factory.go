@@ -27,6 +27,6 @@ func create(_ context.Context, set extension.Settings, cfg component.Config) (ex
 	if err != nil {
 		return nil, err
 	}
-	c.overview.version = set.BuildInfo.Version
+	c.overview.version, c.whole.version = set.BuildInfo.Version, set.BuildInfo.Version
 	return c, nil
 }

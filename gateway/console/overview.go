@@ -22,6 +22,8 @@ const (
 	overviewStale    = 5 * time.Second
 	// refreshSeconds is how often the page should ask.
 	refreshSeconds = 2
+	// worst is how many subjects and Envoys the page is told of.
+	worst = "?worst=200"
 )
 
 // overview answers with all that the page shows, in one document: what the other components answer under their own paths. It is made when somebody
@@ -44,11 +46,16 @@ type document struct {
 	tag         string // the same for contents that differ in nothing but when they were made
 }
 
-func newOverview(mux *http.ServeMux, report func(section string, panicked any)) *overview {
+// newOverview makes one of all that is known, or, not whole, of what is worst: however large a fleet is, the page asks for it every two seconds.
+func newOverview(mux *http.ServeMux, whole bool, report func(section string, panicked any)) *overview {
+	few := worst
+	if whole {
+		few = ""
+	}
 	o := &overview{seed: maphash.MakeSeed(), sections: []*section{
 		{name: "mesh", path: "/api/v1/mesh", of: "the receiver envoy"},
-		{name: "nodes", path: "/api/v1/nodes", of: "the receiver envoy"},
-		{name: "failover", path: "/api/v1/failover", of: "the extension failover"},
+		{name: "nodes", path: "/api/v1/nodes" + few, of: "the receiver envoy"},
+		{name: "failover", path: "/api/v1/failover" + few, of: "the extension failover"},
 		{name: "shift", path: "/api/v1/failover/shift", of: "the extension failover"},
 		{name: "dns", path: "/api/v1/dns", of: "the extension dns"},
 		{name: "xds", path: "/api/v1/xds", of: "the extension xds"},

@@ -87,6 +87,22 @@ func TestOverview(t *testing.T) {
 	}, s.Missing)
 }
 
+// The page is told of the worst; who asks for the whole of everything.
+func TestOverviewIsBounded(t *testing.T) {
+	c := silent(t, createDefaultConfig().(*Config))
+	for _, path := range []string{"/api/v1/failover", "/api/v1/nodes"} {
+		c.Handle("GET "+path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprintf(w, "%q", r.URL.RawQuery) }))
+	}
+	_, s := look(t, c)
+	require.Equal(t, `"worst=200"`, string(s.Sections["failover"]))
+	require.Equal(t, `"worst=200"`, string(s.Sections["nodes"]))
+	recorder := httptest.NewRecorder()
+	c.mux.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/api/v1/overview?whole=true", nil))
+	require.NoError(t, json.NewDecoder(recorder.Body).Decode(&s))
+	require.Equal(t, `""`, string(s.Sections["failover"]))
+	require.Equal(t, `""`, string(s.Sections["nodes"]))
+}
+
 func TestOverviewWithoutEvents(t *testing.T) {
 	c := silent(t, createDefaultConfig().(*Config))
 	answering(c, "/api/v1/events", "")

@@ -120,6 +120,21 @@ export function overview({ now = Date.now(), text = "connect: connection refused
   return { at: new Date(now).toISOString(), version: "1.0", gateway: "gateway", refresh_seconds: 2, sections, missing };
 }
 
+// fleet is what failover and the receiver envoy answer of 10,000 machines and Envoys, to ?worst= and ?find=, as far as the page needs it.
+export function fleet({ now = Date.now(), find = "", worst = 200 } = {}) {
+  const size = 10_000, words = find.toLowerCase().split(/\s+/).filter(Boolean);
+  const named = (kind, of) => Array.from({ length: size }, (_, n) => of(`${kind}${String(n).padStart(5, "0")}`, n)).filter(({ subject, id: node, idc }) => words.every((w) => `${subject ?? node} ${idc}`.includes(w)));
+  const machines = named("machine/host-", (subject, n) => ({
+    subject, kind: "machine", idc: `idc${1 + n % 2}`, act: true, since: ago(now, minute), ...(n % 100 === 50 ? { health: "dead", out: true, why: "connection refused" } : { health: "healthy", out: false }),
+  })).sort((a, b) => Number(b.out) - Number(a.out));
+  const nodes = named("sidecar~", (node, n) => ({ id: node, app: "web", idc: `idc${1 + n % 2}`, als_streams: 1, entries: n, ...(n % 500 === 7 ? { coverage: 0.5, thin: true } : {}) })).sort((a, b) => Number(b.thin ?? 0) - Number(a.thin ?? 0));
+  const rest = machines.length - worst;
+  return {
+    failover: { ...failover(now, ""), subjects: [...words.length ? [] : failover(now, "").subjects, ...machines.slice(0, worst)], subjects_left_out: rest > 0 ? [{ kind: "machine", act: true, health: "healthy", out: false, count: rest }] : [] },
+    nodes: { nodes: nodes.slice(0, worst), nodes_left_out: Math.max(0, nodes.length - worst) },
+  };
+}
+
 // detail is the answer for one edge of an overview.
 export function detail({ sections: { mesh } }, wanted, { now = Date.now(), text = "delayed_connect_error:_Connection_refused" } = {}) {
   const found = mesh.edges.find((e) => e.id === wanted) ?? mesh.edges[0];

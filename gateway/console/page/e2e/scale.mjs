@@ -1,6 +1,6 @@
 // The page beside a mesh of 600 workloads and 1,000 edges. Argument: the URL of a gateway's console, whose page it is; what it says of the mesh is made up here.
 import { accessible, clean, expect, open, step, withBrowser } from "./browser.mjs";
-import { detail, explain, overview } from "./data.mjs";
+import { detail, explain, fleet, overview } from "./data.mjs";
 import { serve } from "./fixture.mjs";
 
 const [gateway] = process.argv.slice(2);
@@ -12,7 +12,10 @@ const fixture = await serve(gateway, {
   "/api/v1/overview": () => say(),
   "/api/v1/mesh/edge": (url) => detail(say(), url.searchParams.get("id")),
   "/api/v1/explain": explain,
+  "/api/v1/failover": (url) => fleet(asked(url)).failover,
+  "/api/v1/nodes": (url) => fleet(asked(url)).nodes,
 });
+const asked = ({ searchParams }) => ({ find: searchParams.get("find"), worst: Number(searchParams.get("worst")) });
 
 await withBrowser(async (browser) => {
   const one = await open(browser);
@@ -26,6 +29,7 @@ await withBrowser(async (browser) => {
       await look(one, colorScheme);
     });
   }
+  await step("of 10,000 machines the worst are shown, and a filter finds the others", () => many(one));
   await step("nothing went wrong", async () => clean(one));
 });
 fixture.close();
@@ -107,6 +111,26 @@ async function edge({ page }) {
   await page.locator("#mesh").getByText(/^\d+ edges of 1,?000/).waitFor();
   await page.keyboard.press("Escape");
   return `${worst}; then ${title}`;
+}
+
+async function many({ page }) {
+  say = () => {
+    const small = overview({ services: 10, edges: 20 });
+    return { ...small, sections: { ...small.sections, ...fleet() } };
+  };
+  await page.reload();
+  await page.locator("#out").getByText("9,900 of 10,001 machines and endpoints are well and in.").waitFor();
+  await page.locator("#verdict").getByText(/ and 98 more are out/).waitFor();
+  await page.locator("#envoys").getByText("10,000 Envoys").waitFor();
+  await page.locator("#envoys").getByText("…and 9,800 more, of which no less arrives").waitFor();
+  await page.locator("#filter").fill("host-04242");
+  await page.getByRole("button", { name: "Hold machine/host-04242 as it is" }).waitFor();
+  await page.locator("#filter").fill("host-042");
+  await page.locator("#out").getByText("…and 50 more match").waitFor();
+  await page.locator("#filter").fill("~09999");
+  await page.locator("#envoys").getByText("sidecar~09999").waitFor();
+  await page.locator("#filter").fill("");
+  await page.locator("#out").getByText("9,900 of 10,001").waitFor();
 }
 
 // look has axe look at the page in all its forms.

@@ -12,7 +12,7 @@ export interface Overview {
 
 export interface Sections {
   mesh?: Mesh;
-  nodes?: { nodes?: Envoy[] | null };
+  nodes?: Nodes;
   xds?: { streams?: number; foreign?: { node: string; clusters?: string[] | null }[] | null };
   failover?: Failover;
   shift?: ShiftStatus;
@@ -113,6 +113,15 @@ export interface Subject {
   would_out?: boolean;
 }
 
+// LeftOut counts subjects that are not listed.
+export interface LeftOut {
+  kind: string;
+  act: boolean;
+  health: string;
+  out: boolean;
+  count: number;
+}
+
 export interface Weights {
   entry: number;
   mesh: number;
@@ -131,6 +140,7 @@ export interface Failover {
   serving?: Serving;
   would?: Serving;
   subjects?: Subject[] | null;
+  subjects_left_out?: LeftOut[] | null; // there are more, which are better
   holds?: Hold[] | null;
   frozen?: Record<string, { since?: string; why?: string }> | null;
   alarms?: Record<string, string> | null;
@@ -266,6 +276,11 @@ export interface Cluster {
   site?: string;
   members?: { name: string; site?: string; state?: string; since?: string; last_word?: string; version?: string; self?: boolean }[] | null;
   silent?: unknown[] | null;
+}
+
+export interface Nodes {
+  nodes?: Envoy[] | null;
+  nodes_left_out?: number;
 }
 
 export interface Envoy {

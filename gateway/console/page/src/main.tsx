@@ -3,6 +3,7 @@
 
 import { render } from "preact";
 import { poll } from "./poll";
+import { filter } from "./search";
 import { close } from "./select";
 import { state, update } from "./state";
 import { App } from "./view/App";
@@ -14,7 +15,7 @@ document.addEventListener("keydown", (event) => {
   if (s.change || s.help || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") {
     if (s.selected) close();
-    else if (s.filter) update(() => ({ filter: "" }));
+    else if (s.filter) filter("");
     else if (typing) (event.target as HTMLElement).blur();
   } else if (typing) {
     return;

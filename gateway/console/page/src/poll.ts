@@ -1,6 +1,7 @@
 // Asks for the overview: one request at a time, none while the page is hidden, rarer after each failure.
 
 import type { Overview } from "./document";
+import { search } from "./search";
 import { serverNow, state, update, type State } from "./state";
 
 const usual = 2000; // ms, unless the gateway says otherwise
@@ -73,6 +74,7 @@ function take(overview: Overview): void {
     overview: { ...overview, sections: overview.sections ?? {} },
     ...fresh(), serverTime: Number.isFinite(at) ? at : Date.now(),
   }));
+  search();
 }
 
 // heard is called when nothing has changed: its clock went on as ours did.

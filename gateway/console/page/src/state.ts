@@ -2,7 +2,7 @@
 // Data flows one way: the gateway's document -> state -> views; views call functions that update the state.
 
 import type { EdgeDetail, Explanation } from "./detail";
-import type { Overview } from "./document";
+import type { Failover, Nodes, Overview } from "./document";
 
 export type SortKey = "trouble" | "source" | "destination" | "idc" | "rate" | "errors" | "p50_ms" | "p99_ms" | "loss";
 
@@ -30,6 +30,13 @@ export interface Who {
   why?: string;
 }
 
+// Found is what the gateway has of a filter where the overview has the worst alone.
+export interface Found {
+  filter: string;
+  failover?: Failover;
+  nodes?: Nodes;
+}
+
 export interface State {
   overview?: Overview;
   received: number; // when the gateway was heard last, by performance.now(), which may stand still while the machine sleeps
@@ -45,6 +52,7 @@ export interface State {
   help: boolean;
   who?: Who; // absent: not known yet
   old: boolean; // the gateway was not heard for longer than usual
+  found?: Found; // of a filter
   said: string; // what came of the last change, for everybody incl. screen readers
 }
 

@@ -1,6 +1,6 @@
 // What one look must tell: everything that is wrong in the overview, the worst first, in sentences.
 
-import type { Alert, AuditEvent, Edge, Failover, Overview, ProbeTarget, Sections, Subject } from "./document";
+import type { Alert, AuditEvent, Edge, Failover, LeftOut, Overview, ProbeTarget, Sections, Subject } from "./document";
 import { clock, count, nameOf, number, percent, plain, versionOf } from "./text";
 
 export type Level = "bad" | "warn" | "info";
@@ -94,16 +94,18 @@ function holdUps(f: Failover | undefined): Finding[] {
 function machines(s: Sections): Finding[] {
   const all = subjects(s.failover).filter((x) => x.kind !== "idc" && x.kind !== "dns");
   const found: Finding[] = [];
-  const list = (of: Subject[]): string => of.slice(0, 3).map((x) => short(x.subject)).join(", ") + (of.length > 3 ? ` and ${of.length - 3} more` : "");
-  const add = (of: Subject[], level: Level, says: string): void => {
+  const left = (s.failover?.subjects_left_out ?? []).filter((x) => x.kind !== "idc" && x.kind !== "dns");
+  const list = (of: Subject[], more: number): string => of.slice(0, 3).map((x) => short(x.subject)).join(", ") + (of.length + more > 3 ? ` and ${(of.length + more - 3).toLocaleString("en")} more` : "");
+  const add = (of: Subject[], level: Level, says: string, unlisted: (x: LeftOut) => boolean = () => false): void => {
     const first = of[0];
-    if (first) found.push({ level, text: `${list(of)} ${of.length === 1 ? "is" : "are"} ${says}`, why: of.length === 1 && first.out && diagnosis(s.events, first)?.what ? plain(diagnosis(s.events, first)?.what, 500) : plain(first.blocked || first.why || held(first), 400), to: "out" });
+    const more = left.filter(unlisted).reduce((n, x) => n + x.count, 0);
+    if (first) found.push({ level, text: `${list(of, more)} ${of.length === 1 ? "is" : "are"} ${says}`, why: of.length === 1 && first.out && diagnosis(s.events, first)?.what ? plain(diagnosis(s.events, first)?.what, 500) : plain(first.blocked || first.why || held(first), 400), to: "out" });
   };
   const drained = s.failover?.serving?.out ?? {};
-  add(all.filter((x) => x.out && !drained[x.subject]?.drain), "warn", "out: no new requests go there");
+  add(all.filter((x) => x.out && !drained[x.subject]?.drain), "warn", "out: no new requests go there", (x) => x.out);
   add(all.filter((x) => x.out && drained[x.subject]?.drain), "warn", "drained: requests under way finish");
   add(all.filter((x) => !x.out && x.would_out && !x.act), "warn", "unwell and would be out: mode observe, nothing is done");
-  add(all.filter((x) => !x.out && unwell(x) && (x.act || !x.would_out)), "warn", "unwell and still in");
+  add(all.filter((x) => !x.out && unwell(x) && (x.act || !x.would_out)), "warn", "unwell and still in", (x) => !x.out && (x.health === "dead" || x.health === "gray"));
   add(subjects(s.failover).filter((x) => x.kind === "dns" && unwell(x)), "warn", "not answering what is served");
   return found;
 }
@@ -189,5 +191,5 @@ export function diagnosis(events: AuditEvent[] | undefined, x: Subject): AuditEv
 
 // observed are the kinds of subjects that are only watched.
 export function observed(f: Failover | undefined): string[] {
-  return [...new Set(subjects(f).filter((x) => !x.act && x.kind !== "dns").map((x) => x.kind))].sort();
+  return [...new Set([...subjects(f), ...f?.subjects_left_out ?? []].filter((x) => !x.act && x.kind !== "dns").map((x) => x.kind))].sort();
 }

@@ -89,3 +89,11 @@ test("a mesh that is no longer counted", () => {
   assert.match(at("2026-11-22T10:00:50.000Z").headline, /^The mesh is shown as of/);
   assert.equal(at("2026-11-22T10:01:50.000Z").level, "ok");
 });
+
+test("those that are not listed count", () => {
+  const v = say({ failover: {
+    subjects: ["a", "b", "c", "d"].map((n) => ({ subject: `machine/${n}`, kind: "machine", health: "dead", out: true, act: true })),
+    subjects_left_out: [{ kind: "machine", act: true, health: "dead", out: true, count: 1000 }, { kind: "machine", act: true, health: "healthy", out: false, count: 9000 }],
+  } });
+  assert.equal(v.headline, "machine/a, machine/b, machine/c and 1,001 more are out: no new requests go there");
+});

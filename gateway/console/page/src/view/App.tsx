@@ -34,6 +34,7 @@ export function App(): JSX.Element {
   const now = serverNow(s);
   const takes = (text: string): boolean => taken(s.filter, text);
   const common = { all: s.showAll, now, takes };
+  const found = s.found?.filter === s.filter ? s.found : undefined;
   const edge = s.selected && sections.mesh?.edges?.find((e) => e.id === s.selected?.id);
   return (
     <>
@@ -51,13 +52,13 @@ export function App(): JSX.Element {
               <Alerts alerts={sections.alerts} silences={sections.silences} why={missing["alerts"]} {...common} />
             </div>
             <div class="column">
-              <Out failover={sections.failover} why={missing["failover"]} events={sections.events} filtered={s.filter !== ""} {...common} />
+              <Out failover={sections.failover} found={found?.failover} why={missing["failover"]} events={sections.events} filtered={s.filter !== ""} {...common} />
               <Probes probes={sections.probes} why={missing["probes"]} {...common} />
               <Plugins plugins={sections.plugins?.plugins ?? undefined} why={missing["plugins"]} now={now} />
             </div>
             <div class="column">
               <Funnels sections={sections} missing={missing} all={s.showAll} takes={takes} />
-              <Envoys sections={sections} missing={missing} all={s.showAll} takes={takes} />
+              <Envoys sections={sections} found={found?.nodes} missing={missing} all={s.showAll} takes={takes} />
               <Gateways cluster={sections.cluster} now={now} />
             </div>
             <Timeline events={sections.events} why={missing["events"]} {...common} />

@@ -138,7 +138,7 @@ function titleOf(c: Change): string {
 }
 
 function meaning(c: Change, s: State): string {
-  const subject = "subject" in c ? s.overview?.sections.failover?.subjects?.find((x) => x.subject === c.subject) : undefined;
+  const subject = "subject" in c ? [...s.overview?.sections.failover?.subjects ?? [], ...s.found?.failover?.subjects ?? []].find((x) => x.subject === c.subject) : undefined;
   const observe = subject && !subject.act ? " Its kind is in mode observe: what a person asks for acts all the same." : "";
   switch (c.kind) {
     case "hold": return `It stays ${subject?.out ? "out" : "in"}, whatever is observed.${observe}`;

@@ -1,6 +1,7 @@
 // The top of the page: who speaks, the filter, the verdict, and what is missing.
 
 import type { JSX } from "preact";
+import { filter } from "../search";
 import { update, type State } from "../state";
 import { clock, plain, span } from "../text";
 import { absent, observed, type Finding, type Verdict } from "../verdict";
@@ -19,7 +20,7 @@ export function Bar(props: { s: State }): JSX.Element {
       <label class="search">
         <span class="unseen">Filter by app, version, IDC, flag or subject</span>
         <input id="filter" type="search" placeholder="Filter  /" value={props.s.filter} autocomplete="off" spellcheck={false}
-          onInput={(e) => { const text = e.currentTarget.value; update(() => ({ filter: text })); }} />
+          onInput={(e) => filter(e.currentTarget.value)} />
       </label>
       <button type="button" class="quiet" onClick={() => update(() => ({ change: { kind: "token" } }))} aria-haspopup="dialog">{props.s.who?.name ? `${plain(props.s.who.name, 40)}, ${plain(props.s.who.role, 20)}` : "Token"}</button>
       <button type="button" class="quiet" onClick={() => update(() => ({ help: true }))} aria-haspopup="dialog" aria-label="Help: keys and marks">?</button>
