@@ -23,6 +23,7 @@ import (
 func BenchmarkReceive(b *testing.B) {
 	const streams, messages = 8, 512
 	c := defaultConfig()
+	c.FlushInterval = time.Hour // a slow run is not to have more flushes on its bill
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	c.NetAddr.Endpoint = listener.Addr().String()
