@@ -68,7 +68,7 @@ func (d *doctor) together(answers []*overview) {
 			level = levelError
 		}
 		d.add(level, "clocks", fastest.Gateway, fmt.Sprintf("its clock is %s that of %s; from %s on gateways of a cluster refuse what another says", ahead(apart), slowest.Gateway, clockRefused),
-			"set their clocks (chrony, NTP), and restart the gateway whose clock was wrong")
+			"set their clocks (chrony, NTP); restart the gateway whose clock was wrong if it is still refused after a minute")
 	}
 	if len(versions) > 1 {
 		var parts []string

@@ -39,6 +39,7 @@ type failover struct {
 	inbox   *inbox
 	board   *board
 	disk    disk
+	clock   clock
 	places  atomic.Pointer[places]
 
 	events  *events
@@ -70,7 +71,8 @@ func newFailover(cfg *Config, set component.TelemetrySettings) (*failover, error
 // there to be written to does.
 func (f *failover) Start(_ context.Context, host component.Host) error {
 	now := time.Now()
-	shared, err := newSharing(findMembers(host), f.rules, f.log, now)
+	f.clock.began = now
+	shared, err := newSharing(findMembers(host), f.rules, f.log, &f.clock)
 	if err != nil {
 		return err
 	}

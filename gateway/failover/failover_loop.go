@@ -167,6 +167,7 @@ func (l *loop) wait(own time.Time) time.Duration {
 // decide makes a decision and lets everybody know: first those who act on it, then those who read about it.
 func (l *loop) decide(own time.Time) {
 	began := time.Now()
+	l.mend(own)
 	opinions, clusters := l.shared.exchange(l, own, l.judge.Opinions(own))
 	now := l.shared.time().at(own)
 	l.endHolds(now)
@@ -271,8 +272,7 @@ func (l *loop) begin(past *state, problem error, now time.Time) {
 		l.note([]Event{{At: now, Kind: "state", What: "starts with nothing taken out, without holds and shifts", Why: problem.Error()}})
 	}
 	if past != nil {
-		l.decision, l.holds, l.plan = past.Decision, past.Holds, past.plan
-		l.shared.resume(l, past, now)
+		l.goOn(past, now)
 		l.note(l.plan.Fit(now, l.rules))
 	}
 	told, _, _ := l.events.after(0)
@@ -281,4 +281,10 @@ func (l *loop) begin(past *state, problem error, now time.Time) {
 	if l.shared == nil {
 		l.decide(now)
 	}
+}
+
+// goOn takes up what is known of before.
+func (l *loop) goOn(past *state, now time.Time) {
+	l.decision, l.holds, l.plan = past.Decision, past.Holds, past.plan
+	l.shared.resume(l, past, now)
 }

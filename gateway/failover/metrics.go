@@ -20,7 +20,7 @@ type metrics struct {
 	evidence, dropped, decisions, changes, errors, lost, refused metric.Int64Counter
 	duration                                                     metric.Float64Histogram
 	gauges                                                       map[string]metric.Int64ObservableGauge
-	conflicts, entriesRefused                                    metric.Int64ObservableCounter
+	conflicts, entriesRefused, mended                            metric.Int64ObservableCounter
 	registered                                                   metric.Registration
 	meter                                                        metric.Meter
 
@@ -75,6 +75,7 @@ func newMetrics(provider metric.MeterProvider, b *board) (*metrics, error) {
 		return c
 	}
 	m.conflicts = observable("shared_conflicts_total", "What another gateway overruled within ten seconds of this one's writing it, by topic.")
+	m.mended = observable("shared_clock_mended_total", "How often this gateway's clock was found to have been wrong at its start, and mended.")
 	m.entriesRefused = observable("shared_refused_total", "What other gateways told and this one refused, by reason.")
 	gauge("lockkeeper_shift_active", "1 while a shift plan moves traffic, else 0.")
 	for _, kind := range append(Kinds(), otherKind) {
@@ -99,7 +100,7 @@ func (m *metrics) begin(k *keeper, s *sharing) error {
 	for _, g := range m.gauges {
 		all = append(all, g)
 	}
-	all = append(all, m.conflicts, m.entriesRefused)
+	all = append(all, m.conflicts, m.entriesRefused, m.mended)
 	var err error
 	m.registered, err = m.meter.RegisterCallback(m.read, all...)
 	return err

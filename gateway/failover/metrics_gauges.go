@@ -59,6 +59,7 @@ func (m *metrics) readShared(o metric.Observer) {
 		o.ObserveInt64(m.gauges["lockkeeper_failover_shared"], int64(len(m.shared.ledger.entries[t])), by)
 		o.ObserveInt64(m.conflicts, m.shared.ledger.conflicts[t], by)
 	}
+	o.ObserveInt64(m.mended, m.shared.ledger.mended)
 	for _, reason := range refusals() {
 		o.ObserveInt64(m.entriesRefused, m.shared.ledger.refused[reason], metric.WithAttributes(attribute.String("reason", reason)))
 	}

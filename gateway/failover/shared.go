@@ -70,7 +70,7 @@ func findMembers(host component.Host) members {
 }
 
 // newSharing joins what the members share. Without members there must be no sites either.
-func newSharing(m members, rules Rules, log *zap.Logger, now time.Time) (*sharing, error) {
+func newSharing(m members, rules Rules, log *zap.Logger, c *clock) (*sharing, error) {
 	if m == nil {
 		if len(rules.Sites) > 0 {
 			return nil, errors.New("failover: sites: they decide together by the extension cluster, which is not configured: add it, or leave sites out")
@@ -92,7 +92,7 @@ func newSharing(m members, rules Rules, log *zap.Logger, now time.Time) (*sharin
 	digest := sha256.Sum256(text)
 	return &sharing{
 		members: m, self: self, site: site, rules: hex.EncodeToString(digest[:8]), log: log, heard: make(chan struct{}, 1),
-		ledger: newLedger(self, rules.Sites, &clock{began: now}),
+		ledger: newLedger(self, rules.Sites, c),
 	}, nil
 }
 
@@ -136,6 +136,7 @@ func (s *sharing) join(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ledger.joined = true
+	clear(s.ledger.news) // what it goes on from all are told of when they meet
 }
 
 // news holds one when something came; of nil it never does.

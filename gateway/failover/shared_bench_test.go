@@ -29,7 +29,7 @@ func aLargeSite(tb testing.TB) (l *loop, others *ledger, now time.Time) {
 		}
 		others = other.state.(*sharing).ledger
 	}
-	shared, err := newSharing(m, rules, zap.NewNop(), now)
+	shared, err := newSharing(m, rules, zap.NewNop(), &clock{began: now})
 	require.NoError(tb, err)
 	shared.channel = m
 	for _, other := range n.members {

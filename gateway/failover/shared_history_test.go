@@ -130,7 +130,7 @@ func (w *together) stir() {
 	subject, n := w.subjects[w.random.IntN(len(w.subjects))], w.nodes[w.random.IntN(len(w.nodes))]
 	fail := w.random.IntN(2) == 0
 	now := n.shared.time().at(n.own())
-	what := w.random.IntN(15)
+	what := w.random.IntN(16)
 	w.log = append(w.log, fmt.Sprint(w.now.Sub(start), " ", what, " ", n.name, " ", subject, " ", fail, "\n"))
 	switch what {
 	case 0, 1:
@@ -162,6 +162,16 @@ func (w *together) stir() {
 	case 7:
 		if !n.down {
 			n.begin()
+		}
+	case 15: // or it starts with a wrong clock, which is mended
+		if !n.down {
+			n.wrong = time.Duration(240+w.random.IntN(7200)) * time.Second
+			if fail {
+				n.wrong = -n.wrong
+			}
+			n.ended, n.seen = map[string]bool{}, map[string]Hold{}
+			n.begin()
+			n.wrong = 0
 		}
 	case 14: // or its disk is lost
 		if !n.down {

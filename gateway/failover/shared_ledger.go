@@ -30,6 +30,8 @@ type ledger struct {
 	refused   map[string]int64
 	ahead     ahead // the last one whose clock was refused
 	insists   map[entryID]*insisting
+	right     [][]byte // the wholes of gateways by whose time this one's clock was mended; they are heard again once this one goes on by it
+	mended    int64    // how often that was
 }
 
 // ahead is who has a wrong clock, unless it is this gateway.
@@ -53,14 +55,19 @@ func refusals() []string {
 }
 
 func newLedger(self string, sites map[string]string, c *clock) *ledger {
-	l := &ledger{
-		self: self, sites: sites, clock: c, entries: map[topic]map[string]*entry{}, news: map[entryID]bool{}, changed: map[topic]uint64{},
-		conflicts: map[topic]int64{}, refused: map[string]int64{}, insists: map[entryID]*insisting{},
-	}
+	l := &ledger{self: self, sites: sites, clock: c, changed: map[topic]uint64{}, conflicts: map[topic]int64{}, refused: map[string]int64{}}
+	l.forget()
+	return l
+}
+
+// forget forgets all entries, and what was to be told of them.
+func (l *ledger) forget() {
+	l.entries, l.news, l.insists = map[topic]map[string]*entry{}, map[entryID]bool{}, map[entryID]*insisting{}
+	l.last, l.count, l.echo, l.ahead = 0, 0, false, ahead{}
 	for _, t := range topics() {
 		l.entries[t] = map[string]*entry{}
+		l.changed[t]++
 	}
-	return l
 }
 
 // get is what an entry says now, nil if nothing.

@@ -140,7 +140,7 @@ func (s *sharing) decided(l *loop, own time.Time, in Input, after Decision) {
 // warn raises the alarms of the gateways themselves.
 func (s *sharing) warn(own time.Time, alarms map[string]string) {
 	if a := s.ledger.ahead; !a.at.IsZero() && own.Sub(a.at) < insistMemory {
-		alarms["clock"] = fmt.Sprintf("the clock of %s is %s ahead of this gateway's: what it says is refused until one of them is set right and that gateway restarted",
+		alarms["clock"] = fmt.Sprintf("the clock of %s is %s ahead of this gateway's: what it says is refused until the wrong one is set right",
 			a.origin, a.by.Round(time.Second))
 	}
 	var others []string

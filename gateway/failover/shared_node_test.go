@@ -22,6 +22,7 @@ type node struct {
 	name  string
 	site  string
 	skew  time.Duration
+	wrong time.Duration // by which its clock is so at the start
 	down  bool
 	known map[string]string // who answers, as it knows
 	last  xds.Serving       // that it served
@@ -64,7 +65,9 @@ func (n *node) begin() {
 	board := newBoard()
 	m, err := newMetrics(noop.NewMeterProvider(), board)
 	require.NoError(n.life.t, err)
-	shared, err := newSharing(n, n.life.rules, zap.NewNop(), n.own())
+	c := &clock{began: n.own()}
+	c.mended.Store(int64(n.wrong))
+	shared, err := newSharing(n, n.life.rules, zap.NewNop(), c)
 	require.NoError(n.life.t, err)
 	shared.channel = n
 	n.loop = &loop{
@@ -122,6 +125,7 @@ func (n *node) observe() {
 // decide has the node decide, and looks at what comes of it.
 func (n *node) decide() {
 	w := n.life
+	n.loop.mend(n.own()) // what others have out is no decision of its own
 	agreed := n.shared.ledger.agreed(n.own())
 	n.loop.decide(n.own())
 	v, _ := n.board.get()
@@ -172,6 +176,10 @@ func (n *node) judged(v *view, subject string) {
 
 // holdsEnd: a hold that has ended here never comes back here.
 func (n *node) holdsEnd() {
+	if n.shared.ledger.clock.mended.Load() != 0 { // it is wrong about what is over
+		n.ended, n.seen = map[string]bool{}, map[string]Hold{}
+		return
+	}
 	now := map[string]Hold{}
 	for _, h := range n.holds {
 		id := fmt.Sprint(h.Subject, h.At.UnixNano(), h.By)

@@ -41,16 +41,18 @@ func (s *sharing) resume(l *loop, past *state, own time.Time) {
 	if s == nil {
 		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	refused := s.ledger.refused[refusedClock]
 	s.ledger.clock.saw(past.Clock, own)
 	for _, e := range past.Shared {
 		if e != nil {
 			s.ledger.receive(e, own)
 		}
 	}
-	if len(past.Shared) == 0 || s.ledger.refused[refusedClock] > 0 { // the wall clock was set back meanwhile: as if it had been alone
+	if len(past.Shared) == 0 || s.ledger.refused[refusedClock] > refused { // the wall clock was set back meanwhile: as if it had been alone
 		s.adopt(past, own)
 	}
-	clear(s.ledger.news) // all are told of it when they meet
 	l.holds = s.held(s.ledger.clock.at(own))
 	s.holds, s.holdsN = l.holds, s.ledger.changed[topicHold]
 	s.plan = s.ledger.entries[topicPlan][""]
@@ -58,16 +60,21 @@ func (s *sharing) resume(l *loop, past *state, own time.Time) {
 
 // adopt makes what one gateway alone has left something shared.
 func (s *sharing) adopt(past *state, own time.Time) {
+	s.adoptHolds(past.Holds)
 	now := s.ledger.clock.at(own)
-	for _, h := range past.Holds {
-		h.At, h.Until = s.ledger.clock.at(h.At), s.ledger.clock.at(h.Until)
-		s.ledger.writeAt(h.At.UnixNano(), topicHold, h.Subject, 0, h.Until, h)
-	}
 	for subject, v := range past.Decision.Verdict {
 		m := memory{IDC: v.IDC, Health: v.Health, Since: s.ledger.clock.at(v.Since), Why: v.Why, Down: v.Down, Falls: past.Decision.Falls[subject]}
 		if v.Down {
 			s.ledger.writeAt(s.ledger.clock.at(past.Decision.At).UnixNano(), topicMemory, subject, 0, now.Add(memoryLasts), m)
 		}
+	}
+}
+
+// adoptHolds makes holds something shared as of when they were made, so that whatever was said of the subject since counts more.
+func (s *sharing) adoptHolds(holds []Hold) {
+	for _, h := range holds {
+		h.At, h.Until = s.ledger.clock.at(h.At), s.ledger.clock.at(h.Until)
+		s.ledger.writeAt(h.At.UnixNano(), topicHold, h.Subject, 0, h.Until, h)
 	}
 }
 

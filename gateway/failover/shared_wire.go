@@ -69,6 +69,9 @@ func (l *ledger) hear(message []byte, own time.Time) error {
 	}
 	l.passes = l.joined && what == "whole"
 	defer func() { l.passes = false }()
+	if what == "whole" && l.clock.wrong(stamp, own) { // news may be old: they are passed on
+		l.right = append(l.right, message)
+	}
 	l.clock.saw(stamp, own) // a wrong one is counted with its entries
 	for line := range bytes.Lines(rest) {
 		var e entry
