@@ -22,12 +22,12 @@ func check(conf *confmap.Conf, factories otelcol.Factories, written origins) err
 		checkSection(conf, "exporters", factories.Exporters, written),
 		checkSection(conf, "extensions", factories.Extensions, written),
 		checkAlone(conf, written),
-		checkStorages(conf, written),
+		checkPlugins(conf, written),
 	)
 }
 
-// checkStorages reports pipelines that end in a plugin when nothing runs plugins. The Collector notices when it starts them.
-func checkStorages(conf *confmap.Conf, written origins) error {
+// checkPlugins reports what wants plugins when nothing runs them. The Collector notices when it starts.
+func checkPlugins(conf *confmap.Conf, written origins) error {
 	isOf := func(kind string) func(any) bool {
 		return func(id any) bool { return componentType(fmt.Sprint(id)) == kind }
 	}
@@ -35,13 +35,17 @@ func checkStorages(conf *confmap.Conf, written origins) error {
 	if slices.ContainsFunc(extensions, isOf("plugins")) {
 		return nil
 	}
-	pipelines, _ := conf.Get("service::pipelines").(map[string]any)
 	var mistakes []error
+	list := []string{"service", "extensions"}
+	if i := slices.IndexFunc(extensions, isOf("alerting")); i >= 0 {
+		mistakes = append(mistakes, mistake(written.of(list), list, fmt.Sprintf("%s wants the extension plugins: add it, or leave %[1]s out", extensions[i])))
+	}
+	pipelines, _ := conf.Get("service::pipelines").(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(pipelines)) {
 		pipeline, _ := pipelines[name].(map[string]any)
 		exporters, _ := pipeline["exporters"].([]any)
 		if i := slices.IndexFunc(exporters, isOf("plugin")); i >= 0 {
-			mistakes = append(mistakes, mistake(written.of([]string{"service", "extensions"}), []string{"service", "pipelines", name},
+			mistakes = append(mistakes, mistake(written.of(list), []string{"service", "pipelines", name},
 				fmt.Sprintf("%s wants the extension plugins: add it to service::extensions, or give this pipeline another exporter, such as debug", exporters[i])))
 		}
 	}

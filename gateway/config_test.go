@@ -45,8 +45,9 @@ func TestValidate(t *testing.T) {
 	f("kubernetes.yaml")
 	f("traces.yaml")
 	t.Chdir("../../gateway")
-	// A pipeline of the default that ends in a plugin, and nothing that runs plugins.
-	f("testdata/storageless.yaml", "testdata/storageless.yaml: service::pipelines::logs: plugin/logs wants the extension plugins: "+
+	// Alerts and a pipeline of the default that end in a plugin, and nothing that runs plugins.
+	f("testdata/storageless.yaml", "testdata/storageless.yaml: service::extensions: alerting wants the extension plugins: add it, or leave alerting out",
+		"testdata/storageless.yaml: service::pipelines::logs: plugin/logs wants the extension plugins: "+
 		"add it to service::extensions, or give this pipeline another exporter, such as debug")
 	// Two of what there can be one of.
 	f("testdata/two.yaml", "testdata/two.yaml: receivers::envoy/2: there is envoy already, and a gateway has one of these")
