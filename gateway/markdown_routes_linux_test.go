@@ -66,6 +66,7 @@ func TestMarkdownCurl(t *testing.T) {
 	require.ErrorContains(t, askPath(t, "GET /alertmanager/api/v2/bogus"), "404")
 	require.ErrorContains(t, askPath(t, "GET /prometheus/api/v1/bogus"), "404")
 	paths := markdownPaths(t)
+	require.Contains(t, paths, "DELETE /api/v1/failover/shift")
 	for path, place := range paths {
 		if err := askPath(t, path); err != nil {
 			t.Errorf("%s: %s: %v", place, path, err)
@@ -97,7 +98,7 @@ func logQueries(t *testing.T) (all []block) {
 }
 
 // shownPath is a path of the console's, perhaps with a method before it, or a link to the console at the port of the defaults.
-var shownPath = regexp.MustCompile(`(?:(GET|POST|DELETE) )?(?:(http://localhost:7070)(/[\w/.-]*)|(?:^|[^\w/])(/(?:api/v1|prometheus|alertmanager|logs|vmui|-)/[\w/.{},-]*))`)
+var shownPath = regexp.MustCompile(`(?:^|[^\w/])(?:(GET|POST|DELETE) )?(?:(http://localhost:7070)(/[\w/.-]*)|(/(?:api/v1|prometheus|alertmanager|logs|vmui|-)/[\w/.{},-]*))`)
 
 // markdownPaths are all paths that pages tell of, each with its method, and where it is told of.
 func markdownPaths(t *testing.T) map[string]string {
