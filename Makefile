@@ -35,7 +35,7 @@ BENCHTIME ?= 1s
 
 # What `make release-dry-run` builds for, and what is in an archive beside the programs: as .goreleaser.yaml has it.
 PLATFORMS     ?= linux/amd64 linux/arm64
-release_files := LICENSE README.md CHANGELOG.md deploy/rules/*.yaml deploy/rules/runbooks deploy/systemd deploy/envoy deploy/istio deploy/helm
+release_files := LICENSE README.md CHANGELOG.md deploy/README.md deploy/rules/*.yaml deploy/rules/runbooks deploy/grafana deploy/systemd deploy/envoy deploy/istio deploy/helm
 
 .PHONY: help
 help: ## list the targets
