@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -70,8 +69,8 @@ exec "$@"
 	return false
 }
 
-// start starts a program that ends with the test, which tells what it wrote if it failed.
-func start(t *testing.T, cmd *exec.Cmd) {
+// start starts a program that the test ends by a signal. If the test failed it tells what the program wrote.
+func start(t *testing.T, cmd *exec.Cmd, end os.Signal) {
 	t.Helper()
 	name := filepath.Base(cmd.Path)
 	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
@@ -79,8 +78,8 @@ func start(t *testing.T, cmd *exec.Cmd) {
 	cmd.Stdout, cmd.Stderr = file, file
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		stubborn := time.AfterFunc(patience/2, func() { cmd.Process.Kill() })
+		cmd.Process.Signal(end)
+		stubborn := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 		cmd.Wait()
 		stubborn.Stop()
 		file.Close()
@@ -93,7 +92,7 @@ func start(t *testing.T, cmd *exec.Cmd) {
 func startCluster(t *testing.T, program string) *cluster {
 	t.Helper()
 	c := &cluster{directory: t.TempDir(), plurals: map[string]resourceKind{}}
-	start(t, exec.Command(program, c.directory, machine))
+	start(t, exec.Command(program, c.directory, machine), os.Kill)
 	ca := filepath.Join(c.directory, "apiserver.crt")
 	require.Eventually(t, func() bool { _, err := os.Stat(ca); return err == nil }, patience, 50*time.Millisecond)
 	authorities := x509.NewCertPool()

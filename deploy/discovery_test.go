@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,8 +36,8 @@ func (c *cluster) testDiscovery(t *testing.T) {
 	exporter := needs(t, "exporters", ".cache/tools/prometheus-node-exporter", "make exporters")
 	cadvisor := needs(t, "exporters", ".cache/tools/cadvisor", "make exporters")
 	needs(t, "plugins", "bin/plugins/storage-victoriametrics", "make build")
-	start(t, exec.Command(exporter, "--web.listen-address="+ordersIP+":9100"))
-	start(t, exec.Command(cadvisor, machine+":8080"))
+	start(t, exec.Command(exporter, "--web.listen-address="+ordersIP+":9100"), os.Kill)
+	start(t, exec.Command(cadvisor, machine+":8080"), os.Kill)
 	c.kubelet(t, "machine-1", machine+":8080")
 	const metrics = "# TYPE shop_orders counter\nshop_orders{version=\"its own\"} 7\n"
 	serve(t, stockIP+":8080", "/actuator/prometheus", metrics)
@@ -177,7 +178,7 @@ func (c *cluster) gateway(t *testing.T) {
 	}
 	cmd := podCommand(t, resources, "127.0.0.1")
 	cmd.Env = append(cmd.Env, "KUBERNETES_SERVICE_HOST="+machine, "KUBERNETES_SERVICE_PORT=6443")
-	start(t, cmd)
+	start(t, cmd, syscall.SIGTERM) // so that its plugins end before their directories do
 	require.Eventually(t, func() bool {
 		response, err := http.Get("http://127.0.0.1:7070/-/ready")
 		if err == nil {

@@ -190,8 +190,8 @@ func (c *cluster) testRights(t *testing.T) {
 		for _, kind := range []string{"/api/v1/%spods", "/api/v1/%sservices", "/api/v1/%sendpoints", "/apis/discovery.k8s.io/v1/%sendpointslices"} {
 			f(own, "GET", fmt.Sprintf(kind, "namespaces/"+namespace+"/"))
 			f(all, "GET", fmt.Sprintf(kind, ""))
-			f(own, "GET", fmt.Sprintf(kind, "namespaces/"+namespace+"/")+"?watch=1&timeoutSeconds=1")
 		}
+		f(own, "GET", "/api/v1/namespaces/"+namespace+"/pods?watch=1&timeoutSeconds=1")
 		f(all, "GET", "/api/v1/nodes")
 		f(all, "GET", "/api/v1/namespaces")
 		// What nobody asked for.
