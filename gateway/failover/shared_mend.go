@@ -29,6 +29,7 @@ func (l *loop) mend(own time.Time) {
 	})
 	l.shared.begin(past.Holds, own)
 	l.goOn(past, own)
+	l.shared.plan = nil // what the others know may be another than this gateway has
 	l.share, l.alarms, l.aborted = &Share{}, nil, aborted{}
 	if p := l.plan; p != nil && p.At.After(now.Add(mostAhead)) { // no other gateway would take it
 		if p.Active() {
@@ -59,7 +60,7 @@ func (s *sharing) begin(holds []Hold, own time.Time) {
 	wholes := s.ledger.right
 	s.ledger.forget()
 	s.ledger.mended, s.ledger.right = s.ledger.mended+1, nil
-	s.voices, s.plan = voices{}, nil
+	s.voices = voices{}
 	for _, whole := range wholes {
 		_ = s.ledger.hear(whole, own) // they were read before
 	}

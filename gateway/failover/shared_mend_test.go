@@ -45,18 +45,18 @@ func TestClockIsMended(t *testing.T) {
 	f := func(wrong time.Duration) {
 		inBubble(t, func(t *testing.T, directory string) {
 			n := &network{}
-			one := func(name, site string, change ...func(*failover)) *gateway {
-				cfg := acting(directory + "/" + name)
+			one := func(m *peer, change ...func(*failover)) *gateway {
+				cfg := acting(directory + "/" + m.name)
 				cfg.Sites = threeSites()
-				return launchAmong(t, cfg, n.join(name, site), change...)
+				return launchAmong(t, cfg, m, change...)
 			}
 			well := []string{entry1, entry2, "machine/a", "machine/b", "machine/c", "machine/d"}
 			ill := []string{entry1, entry2, "!machine/a", "machine/b", "machine/c", "machine/d"}
-			tokyo, outside := one("t1", "tokyo"), one("w1", "outside")
+			tokyo, outside := one(n.join("t1", "tokyo")), one(n.join("w1", "outside"))
 			look(5, well, tokyo, outside)
+			m := n.join("b1", "berlin")
 			n.part("b1") // a clock that is wrong by more than two minutes parts it from the others
-			berlin := one("b1", "berlin", func(f *failover) { f.clock.mended.Store(int64(wrong)) })
-			n.part("b1")
+			berlin := one(m, func(f *failover) { f.clock.mended.Store(int64(wrong)) })
 			defer func() { berlin.stop(); tokyo.stop(); outside.stop() }()
 			look(10, ill, berlin, tokyo, outside)
 			require.Contains(t, tokyo.serving().Out, "machine/a")
@@ -105,8 +105,9 @@ func TestClockIsMendedWhileShifting(t *testing.T) {
 		n := &network{}
 		cfg := acting(directory + "/b1")
 		cfg.Sites = threeSites()
-		berlin := launchAmong(t, cfg, n.join("b1", "berlin"), func(f *failover) { f.clock.mended.Store(int64(24 * time.Hour)) })
+		m := n.join("b1", "berlin")
 		n.part("b1")
+		berlin := launchAmong(t, cfg, m, func(f *failover) { f.clock.mended.Store(int64(24 * time.Hour)) })
 		other := acting(directory + "/t1")
 		other.Sites = threeSites()
 		tokyo := launchAmong(t, other, n.join("t1", "tokyo"))

@@ -109,8 +109,11 @@ func (n *network) part(apart ...string) {
 		if len(apart) == 0 {
 			_ = m.WaitReady(context.Background())
 		}
-		if m.changed != nil {
-			m.changed()
+		n.mu.Lock()
+		changed := m.changed
+		n.mu.Unlock()
+		if changed != nil {
+			changed()
 		}
 	}
 }
