@@ -18,6 +18,7 @@ type voices struct {
 	clusters map[string][]string // that all know
 	placed   uint64              // of the ledger's changes, when they were made
 	rules    string
+	sorted   []*entry          // opinions, as they were when all was made
 	seen     uint64            // of the ledger's changes
 	alive    map[string]string // when all was made
 	all      []Opinion
@@ -117,18 +118,14 @@ func (v *voices) place(l *ledger, own time.Time, clusters map[string][]string) m
 	return all
 }
 
-// hear gives one opinion of each site and subject. Of a member that does not answer it is unknown.
+// hear gives one opinion of each site and subject, in their order. Of a member that does not answer it is unknown.
 func (v *voices) hear(l *ledger, own time.Time, alive map[string]string) []Opinion {
 	if v.all != nil && v.seen == l.changed[topicOpinion] && maps.Equal(v.alive, alive) {
 		return v.all
 	}
-	type voice struct {
-		Opinion
-		member string
-	}
 	now := l.clock.at(own)
-	voicesOf := make([]voice, 0, len(l.entries[topicOpinion]))
-	for _, e := range l.entries[topicOpinion] {
+	all, subject := make([]Opinion, 0, len(l.entries[topicOpinion])), 0 // where the opinions of a subject begin
+	for _, e := range v.sort(l.entries[topicOpinion]) {
 		if !e.live(now) {
 			continue
 		}
@@ -137,21 +134,36 @@ func (v *voices) hear(l *ledger, own time.Time, alive map[string]string) []Opini
 		if _, answers := alive[member]; !answers {
 			o = Opinion{Subject: o.Subject, IDC: o.IDC, Site: o.Site, Since: o.Since, Tried: o.Tried, Why: member + " does not answer"}
 		}
-		voicesOf = append(voicesOf, voice{o, member})
-	}
-	slices.SortFunc(voicesOf, func(a, b voice) int {
-		return cmp.Or(strings.Compare(a.Subject, b.Subject), strings.Compare(a.Site, b.Site), strings.Compare(a.member, b.member))
-	})
-	all := make([]Opinion, 0, len(voicesOf))
-	for _, next := range voicesOf {
-		if n := len(all) - 1; n >= 0 && all[n].Subject == next.Subject && all[n].Site == next.Site {
-			all[n] = oneVoice(all[n], next.Opinion)
+		if len(all) > subject && all[subject].Subject != o.Subject {
+			subject = len(all)
+		}
+		at, found := slices.BinarySearchFunc(all[subject:], o.Site, func(o Opinion, site string) int { return strings.Compare(o.Site, site) })
+		if found {
+			all[subject+at] = oneVoice(all[subject+at], o)
 		} else {
-			all = append(all, next.Opinion)
+			all = slices.Insert(all, subject+at, o)
 		}
 	}
 	v.all, v.seen, v.alive = all, l.changed[topicOpinion], maps.Clone(alive)
 	return all
+}
+
+// sort gives the entries in order of subjects, and of members. Mostly there are those that there were, in the order that was found then.
+func (v *voices) sort(entries map[string]*entry) []*entry {
+	same := len(v.sorted) == len(entries)
+	for i := 0; same && i < len(v.sorted); i++ {
+		v.sorted[i], same = entries[v.sorted[i].Key]
+	}
+	if same {
+		return v.sorted
+	}
+	v.sorted = slices.Collect(maps.Values(entries))
+	slices.SortFunc(v.sorted, func(a, b *entry) int {
+		memberA, subjectA := a.member()
+		memberB, subjectB := b.member()
+		return cmp.Or(strings.Compare(subjectA, subjectB), strings.Compare(memberA, memberB))
+	})
+	return v.sorted
 }
 
 // oneVoice is what a site holds whose members differ: who knows something counts more than who does not, who finds it healthy more than who
