@@ -78,10 +78,23 @@ func buildAndTest(t *testing.T, directory string) {
 	if err := os.Symlink(os.Args[0], filepath.Join(tools, "lockkeeper")); err != nil {
 		t.Fatal(err)
 	}
-	blocks := readmeBlocks(t, directory, "```\n")
+	blocks := readmeBlocks(t, directory, "```sh\n")
 	for _, command := range []string{"go mod tidy", "go test ./...", "go build", "lockkeeper plugin test", "lockkeeper plugin verify", "lockkeeper plugin logs acme"} {
 		if !strings.Contains(strings.Join(blocks, ""), command) {
 			t.Errorf("the README does not say %s", command)
+		}
+	}
+	for _, text := range blocks {
+		commands, err := shellCommands(block{text: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range commands {
+			if c.own() {
+				if err := parseCommand(c.words[1:], false); err != nil {
+					t.Errorf("%q: %v", c.words, err)
+				}
+			}
 		}
 	}
 	sh := exec.CommandContext(t.Context(), "sh", "-exc", blocks[0])
