@@ -48,7 +48,7 @@ func TestValidate(t *testing.T) {
 	// Alerts and a pipeline of the default that end in a plugin, and nothing that runs plugins.
 	f("testdata/storageless.yaml", "testdata/storageless.yaml: service::extensions: alerting wants the extension plugins: add it, or leave alerting out",
 		"testdata/storageless.yaml: service::pipelines::logs: plugin/logs wants the extension plugins: "+
-		"add it to service::extensions, or give this pipeline another exporter, such as debug")
+			"add it to service::extensions, or give this pipeline another exporter, such as debug")
 	// Two of what there can be one of.
 	f("testdata/two.yaml", "testdata/two.yaml: receivers::envoy/2: there is envoy already, and a gateway has one of these")
 	// Several mistakes that one section finds itself, some of them in lists.
