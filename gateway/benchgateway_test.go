@@ -216,12 +216,13 @@ func getJSON(b testing.TB, url string, into any) {
 	}
 }
 
-// freeAddress is where another process is to listen. The loopback address is this process's own, so that no connection, which comes
-// from 127.0.0.1, and no other test can take the port meanwhile.
+// freeAddress is where another process is to listen. The loopback address is a random one, so that no connection, which comes from
+// 127.0.0.1, and no other listener takes the port meanwhile.
 func freeAddress(b testing.TB) string {
 	b.Helper()
-	pid := os.Getpid()
-	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 64+pid>>16&63, pid>>8&255, pid&255))
+	var at [3]byte
+	_, _ = rand.Read(at[:])
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 64+at[0]&63, at[1], 1+at[2]%254))
 	if err != nil {
 		b.Fatal(err)
 	}
