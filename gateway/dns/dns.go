@@ -46,6 +46,7 @@ type server struct {
 	mu      sync.Mutex // of what follows, and of changes of table
 	serials serials
 	now     status
+	ended   bool // its ports are another one's
 }
 
 // decisionPatience is longer than a gateway waits for what others know.
@@ -126,7 +127,7 @@ func (s *server) apply(serving *xds.Serving) {
 func (s *server) swap(serving *xds.Serving) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if serving == nil && s.table.Load() != nil {
+	if s.ended || serving == nil && s.table.Load() != nil {
 		return
 	}
 	version := uint64(0)
@@ -174,8 +175,16 @@ func (s *server) Ready() error {
 // NotReady implements extensioncapabilities.PipelineWatcher.
 func (*server) NotReady() error { return nil }
 
-// Shutdown gives the ports back. Where they are kept, they answer as they did until somebody else answers there.
+// Shutdown gives the ports back, once: after a start that failed the Collector calls it again. Where they are kept, they answer as they did until
+// somebody else answers there.
 func (s *server) Shutdown(context.Context) error {
+	s.mu.Lock()
+	ended := s.ended
+	s.ended = true
+	s.mu.Unlock()
+	if ended {
+		return nil
+	}
 	if s.unwatch != nil {
 		s.unwatch()
 	}

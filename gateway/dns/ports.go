@@ -136,6 +136,6 @@ func (p *port) close() {
 		socket.close()
 	}
 	p.begin() // a socket is closed by who serves it
-	p.tcp.close()
 	p.running.Wait()
+	p.tcp.close() // now that it takes no more connections
 }

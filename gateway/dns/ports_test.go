@@ -124,3 +124,42 @@ func TestPortsAreReleased(t *testing.T) {
 	_, err = net.DialTimeout("tcp", at, time.Second)
 	require.Error(t, err, "nothing is kept any more")
 }
+
+// A server that could not start is shut down twice: by itself, and by the Collector. Its ports are given back once, or whoever takes one loses it.
+func TestFailedStartGivesPortsOnce(t *testing.T) {
+	kept := &Ports{}
+	defer kept.Close()
+	d := &decider{}
+	d.decide(1, 10_000, 0)
+	first := instance(t, kept, "127.0.0.1:0", d)
+	at := first.bound[0].listener.Addr().String()
+	require.NoError(t, first.Shutdown(context.Background()))
+
+	cfg, err := load(t, oneZone)
+	require.NoError(t, err)
+	cfg.Endpoints = []string{"127.0.0.1:0", "192.0.2.1:0"} // the second is no address of this machine
+	failed := newServer(cfg, componenttest.NewNopTelemetrySettings(), kept)
+	require.Error(t, failed.Start(t.Context(), host{}))
+	require.NoError(t, failed.Shutdown(context.Background()))
+
+	again := instance(t, kept, "127.0.0.1:0", d)
+	require.Equal(t, at, again.bound[0].listener.Addr().String())
+	require.Zero(t, kept.Release())
+	require.Equal(t, "127.1.0.1", address(t, (&running{server: again, at: at}).ask(t, "udp", api, dns.TypeA)))
+	require.NoError(t, again.Shutdown(context.Background()))
+}
+
+// What is decided too late, when a server has given its ports back, takes them from nobody.
+func TestLateDecisionTakesNoPorts(t *testing.T) {
+	kept := &Ports{}
+	defer kept.Close()
+	slow, d := instance(t, kept, "127.0.0.1:0", &decider{}), &decider{}
+	require.NoError(t, slow.Shutdown(context.Background()))
+	d.decide(1, 10_000, 0)
+	next := instance(t, kept, "127.0.0.1:0", d)
+	slow.swap(nil) // as its timer may, which is stopped but has begun
+	at := next.bound[0].listener.Addr().String()
+	require.Equal(t, "127.1.0.1", address(t, (&running{server: next, at: at}).ask(t, "udp", api, dns.TypeA)))
+	require.Same(t, next.answering[0][0], next.bound[0].sockets[0].worker.Load())
+	require.NoError(t, next.Shutdown(context.Background()))
+}
