@@ -101,13 +101,13 @@ func explain(mistake string, lines []string) string {
 		return fmt.Sprintf("unknown key %q", path)
 	}
 	if m := regexp.MustCompile(`(?s)^cannot unmarshal !!(\w+).* into (.+)$`).FindStringSubmatch(text); m != nil {
-		return fmt.Sprintf("%s: want %s, got %s", path, wanted(m[2]), given(m[1]))
+		return fmt.Sprintf("%s: want %s, got %s", path, wanted(m[2], m[1]), given(m[1]))
 	}
 	return fmt.Sprintf("%s: %s", path, text)
 }
 
-// wanted describes a type of Go with an example.
-func wanted(kind string) string {
+// wanted describes a type of Go with an example, for who gave a type of YAML instead.
+func wanted(kind, tag string) string {
 	switch strings.TrimLeft(kind, "*") {
 	case "time.Duration":
 		return `a duration such as "30s" or "5m"`
@@ -125,6 +125,9 @@ func wanted(kind string) string {
 		return `a list such as ["a", "b"]`
 	case strings.HasPrefix(kind, "map["):
 		return "keys with values such as {a: b}"
+	}
+	if tag == "map" { // which a struct takes: this is a text or number whose type has a name of its own
+		return "a single value"
 	}
 	return "keys with values" // a struct
 }

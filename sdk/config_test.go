@@ -15,11 +15,14 @@ type testSettings struct {
 	Share     float64           `yaml:"share"`
 	On        *bool             `yaml:"on"`
 	Labels    map[string]string `yaml:"labels"`
+	Secret    testSecret        `yaml:"secret"`
 	Limits    struct {
 		Percent int      `yaml:"percent"`
 		Names   []string `yaml:"names"`
 	} `yaml:"limits"`
 }
+
+type testSecret string
 
 func TestDecode(t *testing.T) {
 	got := testSettings{Retention: "30d", Interval: time.Second}
@@ -72,6 +75,8 @@ func TestDecodeMistakes(t *testing.T) {
 		`big: want a whole number such as 5, got a text`, `limits: want keys with values, got a text`, `retention: want a text such as "abc", got a list`)
 	f(`{"share":"x","on":3,"limits":{"names":{}},"labels":[]}`, `share: want a number such as 0.5, got a text`, `on: want true or false, got a number`,
 		`limits.names: want a list such as ["a", "b"], got keys with values`, `labels: want keys with values such as {a: b}, got a list`)
+	// a type with a name of its own
+	f(`{"secret":{"file":"hunter2"}}`, `secret: want a single value, got keys with values`)
 	// not JSON
 	f(`{"retention"`, `not JSON`)
 	// not an object
