@@ -95,17 +95,19 @@ function machines(s: Sections): Finding[] {
   const all = subjects(s.failover).filter((x) => x.kind !== "idc" && x.kind !== "dns");
   const found: Finding[] = [];
   const left = (s.failover?.subjects_left_out ?? []).filter((x) => x.kind !== "idc" && x.kind !== "dns");
+  const sick = (x: LeftOut): boolean => x.health === "dead" || x.health === "gray";
   const list = (of: Subject[], more: number): string => of.slice(0, 3).map((x) => short(x.subject)).join(", ") + (of.length + more > 3 ? ` and ${(of.length + more - 3).toLocaleString("en")} more` : "");
   const add = (of: Subject[], level: Level, says: string, unlisted: (x: LeftOut) => boolean = () => false): void => {
     const first = of[0];
     const more = left.filter(unlisted).reduce((n, x) => n + x.count, 0);
     if (first) found.push({ level, text: `${list(of, more)} ${of.length === 1 ? "is" : "are"} ${says}`, why: of.length === 1 && first.out && diagnosis(s.events, first)?.what ? plain(diagnosis(s.events, first)?.what, 500) : plain(first.blocked || first.why || held(first), 400), to: "out" });
+    else if (more) found.push({ level, text: `${count(more, "machine or endpoint", "machines and endpoints")} ${more === 1 ? "is" : "are"} ${says}`, to: "out" });
   };
   const drained = s.failover?.serving?.out ?? {};
   add(all.filter((x) => x.out && !drained[x.subject]?.drain), "warn", "out: no new requests go there", (x) => x.out);
   add(all.filter((x) => x.out && drained[x.subject]?.drain), "warn", "drained: requests under way finish");
-  add(all.filter((x) => !x.out && x.would_out && !x.act), "warn", "unwell and would be out: mode observe, nothing is done");
-  add(all.filter((x) => !x.out && unwell(x) && (x.act || !x.would_out)), "warn", "unwell and still in", (x) => !x.out && (x.health === "dead" || x.health === "gray"));
+  add(all.filter((x) => !x.out && x.would_out && !x.act), "warn", "unwell and would be out: mode observe, nothing is done", (x) => !x.out && !x.act && sick(x));
+  add(all.filter((x) => !x.out && unwell(x) && (x.act || !x.would_out)), "warn", "unwell and still in", (x) => !x.out && x.act && sick(x));
   add(subjects(s.failover).filter((x) => x.kind === "dns" && unwell(x)), "warn", "not answering what is served");
   return found;
 }

@@ -97,3 +97,17 @@ test("those that are not listed count", () => {
   } });
   assert.equal(v.headline, "machine/a, machine/b, machine/c and 1,001 more are out: no new requests go there");
 });
+
+test("those of which none is listed are told of", () => {
+  const v = say({ failover: {
+    subjects: [{ subject: "machine/a", kind: "machine", health: "dead", out: true, act: true }],
+    subjects_left_out: [
+      { kind: "machine", act: true, health: "dead", out: false, count: 1200 }, { kind: "endpoint", act: false, health: "gray", out: false, count: 1 },
+      { kind: "machine", act: true, health: "healthy", out: false, count: 9000 },
+    ],
+  } });
+  assert.deepEqual(v.findings.map((f) => f.text), [
+    "machine/a is out: no new requests go there", "1 machine or endpoint is unwell and would be out: mode observe, nothing is done",
+    "1,200 machines and endpoints are unwell and still in",
+  ]);
+});
