@@ -71,10 +71,10 @@ func (w *wanted) cut(list []listed) (few []listed, rest []leftOut) {
 	return few, rest
 }
 
-// rank orders subjects, the worst first; IDCs come before all.
+// rank orders subjects, the worst first. IDCs come before all, and a DNS that answers wrongly: there are few, and however many machines are out they matter more.
 func (x *listed) rank() int {
 	switch unwell := x.Verdict.Health == Dead || x.Verdict.Health == Gray; {
-	case x.Kind == kindIDC:
+	case x.Kind == kindIDC, x.Kind == kindDNS && unwell:
 		return 0
 	case x.Out:
 		return 1

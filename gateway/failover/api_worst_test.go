@@ -38,6 +38,21 @@ func TestGetTheWorst(t *testing.T) {
 	})
 }
 
+// Where so many machines are out that no others are listed, what is wrong with DNS is.
+func TestWorstTellsOfDNS(t *testing.T) {
+	want := wanted{worst: 3}
+	few, rest := want.cut([]listed{
+		{Subject: "dns/berlin", Kind: "dns", Verdict: Verdict{Health: Healthy}},
+		{Subject: "dns/tokyo", Kind: "dns", Verdict: Verdict{Health: Dead}},
+		{Subject: "idc/idc1/entry", Kind: "idc", Verdict: Verdict{Health: Healthy}},
+		{Subject: "machine/a", Kind: "machine", Verdict: Verdict{Health: Dead, Out: true}},
+		{Subject: "machine/b", Kind: "machine", Verdict: Verdict{Health: Dead, Out: true}},
+	})
+	require.Len(t, few, 3)
+	require.Equal(t, []string{"dns/tokyo", "idc/idc1/entry", "machine/a"}, []string{few[0].Subject, few[1].Subject, few[2].Subject})
+	require.Len(t, rest, 2)
+}
+
 // However large a fleet is, a page that asks every two seconds gets little: all that is odd, and of the others how many there are.
 func TestWorstOfTenThousandMachines(t *testing.T) {
 	const odd = 120
