@@ -30,7 +30,7 @@ type ledger struct {
 	refused   map[string]int64
 	ahead     ahead // the last one whose clock was refused
 	insists   map[entryID]*insisting
-	right     [][]byte // the wholes of gateways by whose time this one's clock was mended; they are heard again once this one goes on by it
+	right     [][]byte // the whole of a gateway by whose time this one's clock was mended, and what came since; it is heard again once this one goes on by it
 	mended    int64    // how often that was
 }
 

@@ -124,3 +124,25 @@ func TestClockIsMendedWhileShifting(t *testing.T) {
 		require.Contains(t, berlin.ask("GET", "/api/v1/events?kind=shift", "").Body.String(), "has not come yet")
 	})
 }
+
+// News that come between another gateway's whole and the moment at which this one goes on by the wall clock are told but once: they count.
+func TestNewsWhileClockIsMended(t *testing.T) {
+	now := time.Now()
+	for _, wrong := range []time.Duration{-time.Hour, time.Hour} {
+		other := newLedger("t1", threeSites(), &clock{began: now})
+		c := &clock{began: now}
+		c.mended.Store(int64(wrong))
+		s := &sharing{self: "b1", ledger: newLedger("b1", threeSites(), c)}
+		require.NoError(t, s.ledger.hear(other.whole(now), now))
+		h := Hold{Subject: "machine/c", Action: Eject, At: now, Until: now.Add(3 * time.Hour), By: "somebody"}
+		other.write(topicHold, h.Subject, 0, h.Until, h, now)
+		for _, news := range other.tell(now) {
+			require.NoError(t, s.ledger.hear(news, now))
+		}
+		require.True(t, s.mended())
+		c.mend(now)
+		s.begin(nil, now)
+		require.False(t, s.mended())
+		require.Len(t, s.held(now), 1, wrong)
+	}
+}

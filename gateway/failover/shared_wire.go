@@ -69,8 +69,8 @@ func (l *ledger) hear(message []byte, own time.Time) error {
 	}
 	l.passes = l.joined && what == "whole"
 	defer func() { l.passes = false }()
-	if what == "whole" && l.clock.wrong(stamp, own) { // news may be old: they are passed on
-		l.right = append(l.right, message)
+	if len(l.right) > 0 || what == "whole" && l.clock.wrong(stamp, own) { // news may be old: they are passed on
+		l.right = append(l.right, bytes.Clone(message)) // the bytes of news are the library's
 	}
 	l.clock.saw(stamp, own) // a wrong one is counted with its entries
 	for line := range bytes.Lines(rest) {
