@@ -54,6 +54,7 @@ func TestBoardsShowTheLayers(t *testing.T) {
 
 	boards := readBoards(t, "use.json", "application.json")
 	l.findsNeighbours(t, boards[0], cgroup.name)
+	l.answersItsPage(t, "jvm")
 	v := viewer{prometheus: "http://" + l.console + "/prometheus"}
 	v.show(t, boards, map[string]string{
 		"use.json: Who takes what of its host?":       "cAdvisor tells disk and network only of containers that it knows by their runtime; the rest of the table is looked at by findsNeighbours",

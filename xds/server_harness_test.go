@@ -143,11 +143,21 @@ func (c *client) receive() {
 			return
 		}
 		c.wire.hear(line)
-		c.nonce[typeURL] = nonce
+		c.last(typeURL, nonce)
 		if !c.wire.hold {
 			c.answer(typeURL, nonce, "")
 		}
 	}
+}
+
+// last sets, unless it is empty, and returns the nonce of the last response of a type.
+func (c *client) last(typeURL, nonce string) string {
+	c.wire.mu.Lock()
+	defer c.wire.mu.Unlock()
+	if nonce != "" {
+		c.nonce[typeURL] = nonce
+	}
+	return c.nonce[typeURL]
 }
 
 func (w *wire) hear(line string) {
@@ -218,11 +228,11 @@ func (c *client) ask(words []string) {
 	c.first = false
 	if !c.wire.delta {
 		c.names[typeURL] = words[1:]
-		_ = c.s.SendMsg(&discoveryv3.DiscoveryRequest{Node: node, TypeUrl: typeURL, ResourceNames: words[1:], VersionInfo: c.version[typeURL], ResponseNonce: c.nonce[typeURL]})
+		_ = c.s.SendMsg(&discoveryv3.DiscoveryRequest{Node: node, TypeUrl: typeURL, ResourceNames: words[1:], VersionInfo: c.version[typeURL], ResponseNonce: c.last(typeURL, "")})
 		return
 	}
 	r := &discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: typeURL, InitialResourceVersions: map[string]string{}}
-	if c.nonce[typeURL] == older {
+	if c.last(typeURL, "") == older {
 		r.ResponseNonce = older
 	}
 	for _, word := range words[1:] {
@@ -260,10 +270,10 @@ func (w *wire) play(script string) {
 		case "ack", "nack": // the last response of a type
 			c := w.stream(words[0])
 			typeURL := typeURLs()[words[0]]
-			c.answer(typeURL, c.nonce[typeURL], map[string]string{"nack": "refused"}[verb])
+			c.answer(typeURL, c.last(typeURL, ""), map[string]string{"nack": "refused"}[verb])
 		case "stale": // a request that answers no response there was
 			c := w.stream(words[0])
-			c.nonce[typeURLs()[words[0]]] = older
+			c.last(typeURLs()[words[0]], older)
 			c.ask(words)
 		case "anonymous": // the next stream names no node
 			c := w.stream(words[0])
