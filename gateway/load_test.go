@@ -111,7 +111,7 @@ func (spec *loadSpec) sender(number int) (*sender, error) {
 	}
 	transport := insecure.NewCredentials()
 	if spec.CA != "" {
-		if transport, err = credentials.NewClientTLSFromFile(spec.CA, ""); err != nil {
+		if transport, err = credentials.NewClientTLSFromFile(spec.CA, "127.0.0.1"); err != nil {
 			return nil, err
 		}
 	}
