@@ -172,11 +172,11 @@ func gossip100(t testing.TB, lasts time.Duration) (took []time.Duration, bytes f
 		<-tick.C
 	}
 	bytes = float64(traffic()-before) / time.Since(began).Seconds() / hundred
-	eventually(t, "each change is everywhere", func() bool {
+	require.Eventually(t, func() bool { // what packets lost comes with the push-pull of every minute and a half
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return len(p.took) == changes
-	})
+	}, 5*time.Minute, 5*time.Millisecond, "each change is everywhere")
 	return slices.Sorted(maps.Values(p.took)), bytes
 }
 
